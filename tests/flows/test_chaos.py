@@ -10,9 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
 from tasks.ledger.database.connect import open_ledger
@@ -20,6 +18,7 @@ from tests.flows.conftest import Cli
 from tests.flows.test_run import list_images, read_rows
 from tests.support.killing import kill_until_done
 from tests.support.money import add_up
+from tests.support.services.asking import read_truth
 from tests.support.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.server, pytest.mark.soak]
@@ -40,12 +39,6 @@ def simulator(cli: Cli) -> Iterator[str]:
     yield address.strip("'\",")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=PATIENCE_S)
-
-
-def truth(url: str) -> dict[str, Any]:
-    """The simulator's account."""
-    account: dict[str, Any] = httpx.get(f"{url}/_simulator/truth").json()
-    return account
 
 
 async def add_up_folder(out: Path, bill_usd: float, usage: Path) -> dict[str, int]:
@@ -73,7 +66,7 @@ def test_killed_again_and_again_nothing_is_billed_twice(cli: Cli, simulator: str
     dice = random.Random(KILLS)
     manifest = cli.manifest(JOBS)
     kills = kill_until_done(cli, manifest, "out", cli.folder / "out", dice, most=KILLS)
-    status, account = cli.json("status", "out"), truth(simulator)
+    status, account = cli.json("status", "out"), read_truth(simulator)
     sys.stderr.write(f"{kills} kills, {account['created']} created, {account['duplicates_billed']} billed twice\n")
     assert kills >= 4
     assert (status["succeeded"], status["held"], status["failed"]) == (JOBS, 0, 0)

@@ -14,13 +14,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
 from tests.flows.conftest import Cli, interrupt
 from tests.flows.test_nightly import going_on, is_up, pictures
 from tests.flows.test_replicate import TOKEN, configure
+from tests.support.services.asking import read_truth
 from tests.support.services.prefect_service import PrefectService
 from tests.support.waiting import PATIENCE_S, eventually
 
@@ -97,10 +97,7 @@ class Week:
 
     def truth(self) -> dict[str, Any]:
         """The simulator's account of what it made and billed."""
-        found: dict[str, Any] = httpx.get(
-            f"{self._address.removesuffix('/v1')}/_simulator/truth", trust_env=False
-        ).json()
-        return found
+        return read_truth(self._address)
 
 
 @pytest.fixture

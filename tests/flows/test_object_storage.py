@@ -10,10 +10,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import duckdb
-import httpx
 import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.arrow import ArrowFSWrapper
@@ -27,6 +25,7 @@ from tests.flows.test_killed import SOME_DONE, wait_until
 from tests.flows.test_simulate import instructions
 from tests.support.killing import kill_until_done
 from tests.support.readers import load_dataset
+from tests.support.services.asking import read_truth
 from tests.support.services.object_storage import ACCESS_KEY, BUCKET, SECRET_KEY, ObjectStorage
 from tests.support.waiting import PATIENCE_S
 
@@ -65,12 +64,6 @@ def rehearsal(cli: Cli) -> Iterator[str]:
     finally:
         interrupt(process)
         process.communicate(timeout=PATIENCE_S)
-
-
-def billed(address: str) -> dict[str, Any]:
-    """The simulator's account."""
-    account: dict[str, Any] = httpx.get(f"{address.removesuffix('/v1')}/_simulator/truth").json()
-    return account
 
 
 def test_a_manifest_becomes_objects(cli: Cli, rclone: ObjectStorage, prefix: str, url: str) -> None:
@@ -132,7 +125,7 @@ def test_killed_at_any_moment_nothing_is_billed_twice(cli: Cli, rclone: ObjectSt
     manifest = cli.manifest(20)
     with rehearsal(cli) as address:
         kills = kill_until_done(cli, manifest, url, parse_output(url).home, dice, most=5)
-        account = billed(address)
+        account = read_truth(address)
     assert kills >= 1
     rows = pq.read_table(rclone.files(prefix)["metadata.parquet"]).to_pylist()
     assert {row["file_name"] for row in rows} == {name for name in rclone.files(prefix) if name.startswith(PICTURE)}
@@ -161,7 +154,7 @@ def test_a_storage_that_stays_away_stops_resumable(cli: Cli, rclone: ObjectStora
         rclone.start()
         record = cli.json("resume", url)
         assert (record["succeeded"], record["failed"]) == (40, 0)
-        assert billed(address)["created"] == 40
+        assert read_truth(address)["created"] == 40
     assert sum(name.startswith(PICTURE) for name in rclone.files(prefix)) == 40
 
 

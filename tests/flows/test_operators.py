@@ -6,13 +6,13 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.flows.conftest import Cli
 from tests.flows.test_nightly import going_on, is_up, make_packages, pictures
+from tests.support.services.asking import CLIENT
 from tests.support.services.prefect_service import PrefectService
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.server
 
@@ -49,7 +49,7 @@ def test_pauses_outlive_the_process_and_the_newest_late_run_goes_first(
     with going_on(cli.start_installed(*serve)) as first:
         is_up(first, "next: ")
         publish = cli.start_program(sys.executable, "-m", "flows.publish")
-        assert publish.communicate(timeout=300)[0].strip().endswith("Completed")
+        assert publish.communicate(timeout=PATIENCE_S)[0].strip().endswith("Completed")
         assert pictures(cli.folder / "published") == 2
     night, resumer = prefect_service.ask("GET", NIGHT), prefect_service.ask("GET", RESUMER)
     assert night["concurrency_options"]["collision_strategy"] == "ENQUEUE"
@@ -89,7 +89,7 @@ def test_an_unknown_parameter_is_refused_by_its_name(tmp_path: Path, prefect_ser
         night = prefect_service.ask("GET", NIGHT.replace("held", "strict"))
         path = f"/deployments/{night['id']}/create_flow_run"
         given = {"parameters": {**night["parameters"], "colour": "red"}}
-        refused = httpx.post(prefect_service.api_url + path, json=given)
+        refused = CLIENT.post(prefect_service.api_url + path, json=given)
         assert (refused.status_code, "'colour' was unexpected" in refused.json()["detail"]) == (409, True)
         made = prefect_service.ask("POST", path, **given, enforce_parameter_schema=False)
         # Prefect's own word for it comes first.

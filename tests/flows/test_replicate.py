@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.flows.conftest import Cli, interrupt
 from tests.flows.test_killed import TELL, interrupt_twice, wait_until
+from tests.support.services.asking import read_truth
 from tests.support.waiting import PATIENCE_S
 
 TOKEN = {"REPLICATE_API_TOKEN": "r8_rehearsal"}
@@ -84,7 +84,7 @@ def test_what_the_model_refuses_is_a_problem_of_the_row(offline: Cli) -> None:
     with simulated(offline) as url:
         configure(offline, api_base=url)
         done = offline.run("run", "m.jsonl", "--out", "out", "--quiet")
-        truth = httpx.get(f"{url}/_simulator/truth").json()
+        truth = read_truth(url)
     assert done.returncode == 2
     first, second = done.stderr.splitlines()
     assert "m.jsonl:2: num_inference_steps: 9" in first
@@ -116,7 +116,7 @@ def test_the_second_interrupt_cancels_at_the_provider(cli: Cli) -> None:
         wait_until(cli.folder / "out", "SELECT 1 FROM jobs WHERE state = 'submitted' LIMIT 1 OFFSET 2", process)
         interrupt_twice(process)
         _, err = process.communicate(timeout=PATIENCE_S)
-        truth = httpx.get(f"{url}/_simulator/truth").json()
+        truth = read_truth(url)
     assert process.returncode == 130, err
     assert (truth["by_status"], truth["billed"]) == ({"canceled": 3}, 0)
     assert "to go on: imagen resume out" in err

@@ -10,7 +10,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -18,6 +17,8 @@ from prefect.flows import Flow, load_flow_from_entrypoint
 
 from tasks.store.embedding.embed import read
 from tests.flows.conftest import Cli
+from tests.support.services.asking import CLIENT
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.server
 
@@ -52,6 +53,19 @@ def read_rows(out: Path) -> list[dict[str, Any]]:
 def list_images(out: Path) -> set[str]:
     """The image files, relative to the folder."""
     return {str(path.relative_to(out)) for path in (out / "images").rglob("*.*")}
+
+
+def ask(api: str, what: str, **conditions: Any) -> list[dict[str, Any]]:
+    """What Prefect's server finds."""
+    found: list[dict[str, Any]] = CLIENT.post(f"{api}/{what}/filter", json=conditions).json()
+    return found
+
+
+def find_ended_tasks(api: str, flow_run: str, count: int) -> list[dict[str, Any]]:
+    """The task runs of a flow run once so many are recorded with their ends: the server hears of them by events, which may come late."""
+    found = ask(api, "task_runs", flow_runs={"id": {"any_": [flow_run]}})
+    ended = [task for task in found if task["state_type"] in {"COMPLETED", "FAILED"}]
+    return found if len(found) == len(ended) >= count else []
 
 
 def test_a_manifest_becomes_images_a_table_and_usage_rows(cli: Cli) -> None:
@@ -181,16 +195,15 @@ def test_prefect_shows_every_prompt_by_name(cli: Cli, prefect_url: str) -> None:
         '{"backends": {"sketch": {"type": "sketch", "failure_rate": 0.5}}, "stop": {"error_rate": 1}}'
     )
     record = cli.json("run", cli.manifest(8), "--out", "shown", status=1)
-    with httpx.Client(base_url=prefect_url) as api:
-        runs = api.post("/flow_runs/filter", json={"flow_runs": {"name": {"like_": "-> shown"}}}).json()
-        assert [run["name"] for run in runs] == [f"{cli.folder}/m.jsonl -> shown"]
-        assert runs[0]["state"]["type"] == "FAILED"
-        assert f"{record['images']} of 8 images" in runs[0]["state"]["message"]
-        mine = {"flow_runs": {"id": {"any_": [runs[0]["id"]]}}}
-        tasks = api.post("/task_runs/filter", json=mine).json()
-        assert {task["name"] for task in tasks} == {f"row-{number}" for number in range(8)}
-        artifacts = {item["key"]: item for item in api.post("/artifacts/filter", json=mine).json()}
-        logs = api.post("/logs/filter", json={"logs": {"flow_run_id": {"any_": [runs[0]["id"]]}}, "limit": 200}).json()
+    runs = ask(prefect_url, "flow_runs", flow_runs={"name": {"like_": "-> shown"}})
+    assert [run["name"] for run in runs] == [f"{cli.folder}/m.jsonl -> shown"]
+    assert runs[0]["state"]["type"] == "FAILED"
+    assert f"{record['images']} of 8 images" in runs[0]["state"]["message"]
+    mine = {"flow_runs": {"id": {"any_": [runs[0]["id"]]}}}
+    tasks = eventually(lambda: find_ended_tasks(prefect_url, runs[0]["id"], 8))
+    assert {task["name"] for task in tasks} == {f"row-{number}" for number in range(8)}
+    artifacts = {item["key"]: item for item in ask(prefect_url, "artifacts", **mine)}
+    logs = ask(prefect_url, "logs", logs={"flow_run_id": {"any_": [runs[0]["id"]]}}, limit=200)
     assert runs[0]["tags"] == ["imagen"]
     states = Counter(task["state"]["name"] for task in tasks)
     assert states == {"Completed": record["images"], "Failed": record["failed"]}
@@ -211,9 +224,8 @@ def test_large_batches_have_few_task_runs(cli: Cli, prefect_url: str) -> None:
     """Above 200 jobs a task run is a range of jobs."""
     record = cli.json("run", cli.manifest(230), "--out", "large")
     assert record["images"] == 230
-    with httpx.Client(base_url=prefect_url) as api:
-        runs = api.post("/flow_runs/filter", json={"flow_runs": {"name": {"like_": "-> large"}}}).json()
-        tasks = api.post("/task_runs/filter", json={"flow_runs": {"id": {"any_": [runs[0]["id"]]}}}).json()
+    [run] = ask(prefect_url, "flow_runs", flow_runs={"name": {"like_": "-> large"}})
+    tasks = eventually(lambda: find_ended_tasks(prefect_url, run["id"], 5))
     assert len(tasks) == 5
     assert "shard 1: 50 jobs from row-0" in {task["name"] for task in tasks}
 

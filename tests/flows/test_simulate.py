@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 
-import httpx
 import pytest
 
 from tasks.backends.replicate_simulator.faults import FAULTS
 from tasks.core.configuration.settings import load_settings
 from tests.flows.conftest import Cli, interrupt
+from tests.support.services.asking import CLIENT
 from tests.support.waiting import PATIENCE_S
 
 CREATE = "/v1/models/black-forest-labs/flux-schnell/predictions"
@@ -24,6 +24,7 @@ def instructions(process: subprocess.Popen[str]) -> str:
     lines: list[str] = []
     while not lines or "REPLICATE_API_TOKEN" not in lines[-1]:
         lines.append(process.stdout.readline())
+        assert lines[-1], lines  # it has ended, and will say nothing more
     return "".join(lines)
 
 
@@ -40,8 +41,8 @@ def test_it_serves_until_a_signal_and_shows_the_truth(offline: Cli, number: int)
     file.write_text(block[0])
     options = load_settings(file).backends["rehearsal"].options
     headers = {"Authorization": f"Bearer {token[1]}"}
-    created = httpx.post(f"{options['api_base']}{CREATE}", json={"input": {"prompt": "a fox"}}, headers=headers)
-    assert httpx.get(created.json()["urls"]["get"], headers=headers).status_code == 500
+    created = CLIENT.post(f"{options['api_base']}{CREATE}", json={"input": {"prompt": "a fox"}}, headers=headers)
+    assert CLIENT.get(created.json()["urls"]["get"], headers=headers).status_code == 500
     interrupt(process, number)
     out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, err) == (0, "")

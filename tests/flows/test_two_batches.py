@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.flows.conftest import Cli
-from tests.flows.test_chaos import truth
 from tests.flows.test_run import read_rows
 from tests.support.killing import kill_until_done
 from tests.support.scripted_batch import ledger
+from tests.support.services.asking import read_truth
 from tests.support.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.server, pytest.mark.soak]
@@ -96,7 +96,7 @@ def test_two_batches_on_one_account_agree_with_the_bill(cli: Cli, simulator: str
     with ThreadPoolExecutor(len(FOLDERS)) as threads:
         runs = [threads.submit(run_killed, cli, manifest, out, KILLS // len(FOLDERS)) for out in FOLDERS]
         kills = sum(run.result() for run in runs)
-    account = truth(simulator)
+    account = read_truth(simulator)
     status = [cli.json("status", out) for out in FOLDERS]
     tables = [read_rows(cli.folder / out) for out in FOLDERS]
     usage = cli.json("usage")

@@ -10,12 +10,12 @@ import signal
 import subprocess
 from pathlib import Path
 
-import httpx
 import pytest
 
 from flows.push_usage import push_usage
 from tasks.core.configuration.sections import UsageSettings
 from tests.flows.conftest import Cli
+from tests.support.services.asking import CLIENT
 from tests.support.services.supabase import Supabase, UsageDatabase
 from tests.support.waiting import eventually
 from tests.tasks.usage.ledgers import keep, make_row, write_batch
@@ -39,7 +39,7 @@ def test_a_run_pushes_and_the_prompt_gets_nowhere(cli: Cli, supabase: Supabase, 
     assert done.returncode == 0, done.stderr
     rows = asyncio.run(supabase.database.fetch("SELECT row_to_json(u)::text FROM mai.imagen_usage u"))
     assert [json.loads(str(row))["caller"] for (row,) in rows] == ["night-crew"] * 4
-    records = httpx.post(f"{prefect_url}/logs/filter", json={"limit": 200}).json()
+    records = CLIENT.post(f"{prefect_url}/logs/filter", json={"limit": 200}).json()
     assert supabase.database.server.log.count('INSERT INTO "mai"."imagen_usage"') >= 1
     logs = {
         "table": str(rows),

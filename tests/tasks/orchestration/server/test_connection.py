@@ -41,6 +41,7 @@ from tasks.orchestration.server.failures import find_cause
 from tasks.orchestration.server.health import is_healthy
 from tasks.orchestration.server.launch import TemporaryServer, get_database_file
 from tasks.orchestration.server.server_records import ServerRecord, get_servers_folder, read_start_time
+from tests.support.services.asking import CLIENT
 from tests.support.waiting import PATIENCE_S, eventually
 
 NOWHERE = "http://127.0.0.1:1/api"
@@ -419,11 +420,11 @@ def test_start_and_stop(tmp_path: Path, environ: dict[str, str]) -> None:
     (record,) = get_servers_folder(tmp_path).glob("*.json")
     assert environ["PREFECT_API_URL"] == handle.api_url
     assert is_healthy(handle.api_url, timeout_s=PATIENCE_S)
-    answer = httpx.get(f"{handle.api_url}/health", headers={"Origin": "https://a-page.example"}, trust_env=False)
+    answer = CLIENT.get(f"{handle.api_url}/health", headers={"Origin": "https://a-page.example"})
     assert "Access-Control-Allow-Origin" not in answer.headers
     # A page whose own name was pointed to this machine is of the same origin, and its requests bear that name.
     for host in ("a-page.example", f"a-page.example:{handle.api_url.split(':')[2][:-4]}", "localhost"):
-        answer = httpx.get(f"{handle.api_url}/health", headers={"Host": host}, trust_env=False)
+        answer = CLIENT.get(f"{handle.api_url}/health", headers={"Host": host})
         assert answer.status_code == httpx.codes.MISDIRECTED_REQUEST
     handle.stop()
     handle.stop()

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from selenium.webdriver import Chrome, Keys
 
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.verdicts import read_verdicts
 from tests.support.factories import make_job
+from tests.support.services.asking import answers
 from tests.support.services.browser import open_page, read_errors, wait_for
 from tests.support.waiting import PATIENCE_S, eventually
 from tests.tasks.report.gallery.batches import write_batch
@@ -109,16 +109,8 @@ def test_a_signal_ends_it_quietly(number: signal.Signals, batch: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = process.stdout.readline().split()[2]
-        with httpx.Client() as http:
-            eventually(lambda: answers(http, address))
-            process.send_signal(number)
-            _, complaints = process.communicate(timeout=PATIENCE_S)
+        # Its address is told a moment before the page is there.
+        eventually(lambda: (answer := answers(address)) is not None and answer.is_success)
+        process.send_signal(number)
+        _, complaints = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, complaints) == (0, "")
-
-
-def answers(http: httpx.Client, address: str) -> bool:
-    """True once the page is there: its address is told a moment before."""
-    try:
-        return http.get(address).status_code == 200
-    except httpx.TransportError:
-        return False
