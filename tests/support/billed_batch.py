@@ -48,6 +48,8 @@ class Part:
     jobs: int
     day: int
     """Days by which its clock is set."""
+    shift_us: int
+    """By which it is set besides."""
     seed: int
 
     def dump(self) -> str:
@@ -168,7 +170,7 @@ async def run_part(part: Part) -> str:
     """Run the batch to its end or stop; the stop's reason, or nothing."""
     out, settings = Path(part.folder) / part.name, load_settings(Path(part.folder) / "imagen.yaml")
     out.mkdir(exist_ok=True)
-    clock = Clock(now_us=lambda: time.time_ns() // 1_000 + part.day * DAY_US)
+    clock = Clock(now_us=lambda: time.time_ns() // 1_000 + part.shift_us + part.day * DAY_US)
     with lock_folder(out):
         async with open_ledger(out, create=True, alone=True) as engine:
             # A plan of 50,000 jobs takes longer than the time after which a run is killed.

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,20 @@ BYTES_OF_A_LINE = 200
 COMMAND = "from tests.support.billed_batch import main; main()"
 
 
+def find_noon() -> int:
+    """By how much a clock is set to show noon (UTC) now."""
+    now_us = time.time_ns() // 1_000
+    return DAY_US // 2 - now_us % DAY_US
+
+
 @dataclass
 class Machine:
     """Processes of one machine, one for each batch, whose clocks are set together."""
 
     folder: Path
     dice: random.Random
+    shift_us: int = field(default_factory=find_noon)
+    """The day begins at noon: no machine is so slow that midnight comes while a day is counted."""
     kills_left: int = KILLS
     kills: int = 0
 
@@ -89,6 +97,7 @@ class Machine:
             caller=BATCHES[name],
             jobs=JOBS,
             day=day,
+            shift_us=self.shift_us,
             seed=self.dice.randrange(2**31),
         )
         return subprocess.Popen(
@@ -104,17 +113,19 @@ class Machine:
         assert not ended or "cap of" in ended, ended
         return ended
 
+    def read_now_us(self, day: int) -> int:
+        """The time of its clocks on a day."""
+        return time.time_ns() // 1_000 + self.shift_us + day * DAY_US
+
+    def find_month(self, day: int) -> str:
+        """The month of a day, as the caps have it."""
+        return CapSettings(usd=0, per="month").scope.find_period(self.read_now_us(day)).start.isoformat()
+
     def read_caps(self, day: int) -> list[dict[str, Any]]:
         """The caps as `imagen caps` has them on a day."""
-        clock = Clock(now_us=lambda: time.time_ns() // 1_000 + day * DAY_US)
+        clock = Clock(now_us=lambda: self.read_now_us(day))
         listed: list[dict[str, Any]] = asyncio.run(list_caps(load_settings(self.folder / "imagen.yaml"), clock))["caps"]
         return listed
-
-
-def find_month(day: int) -> str:
-    """The month of a day, as the caps have it."""
-    cap = CapSettings(usd=0, per="month")
-    return cap.scope.find_period(time.time_ns() // 1_000 + day * DAY_US).start.isoformat()
 
 
 def test_no_cap_is_passed_and_none_is_left_unused(tmp_path: Path) -> None:
@@ -142,14 +153,14 @@ def check_bill(machine: Machine, full_days: set[int]) -> None:
     by_day, by_month, by_caller = Counter[int](), Counter[str](), Counter[tuple[str, str]]()
     for line in bill:
         by_day[line.day] += line.cost_micros
-        by_month[find_month(line.day)] += line.cost_micros
-        by_caller[line.caller, find_month(line.day)] += line.cost_micros
+        by_month[machine.find_month(line.day)] += line.cost_micros
+        by_caller[line.caller, machine.find_month(line.day)] += line.cost_micros
     assert max(by_day.values()) <= DAY_MICROS
     assert max(by_month.values()) <= MONTH_MICROS
     assert max(by_caller["studio", month] for month in by_month) <= CALLER_MICROS
     # Two batches of different callers are open to the end of a day, so what is left does not do for one attempt.
     for day in full_days:
-        month = find_month(day)
+        month = machine.find_month(day)
         left = min(
             DAY_MICROS - by_day[day],
             MONTH_MICROS - by_month[month],
@@ -160,8 +171,8 @@ def check_bill(machine: Machine, full_days: set[int]) -> None:
         of_day, of_caller, of_month, _ = machine.read_caps(day)
         assert of_day["reserved"] == 0
         assert round(of_day["spent"] * 1e6) == by_day[day]
-        assert round(of_month["spent"] * 1e6) == by_month[find_month(day)]
-        assert round(of_caller["spent"] * 1e6) == by_caller["studio", find_month(day)]
+        assert round(of_month["spent"] * 1e6) == by_month[machine.find_month(day)]
+        assert round(of_caller["spent"] * 1e6) == by_caller["studio", machine.find_month(day)]
     costs = [row for name in BATCHES for row in ledger(machine.folder / name, "SELECT cost_micros FROM attempts")]
     assert sum(int(str(cost)) for (cost,) in costs) == sum(line.cost_micros for line in bill)
     made = [ledger(machine.folder / name, "SELECT count(*) FROM jobs WHERE state = 'succeeded'") for name in BATCHES]
