@@ -13,6 +13,7 @@ import pytest
 
 from tests.flows.conftest import NOWHERE, Cli
 from tests.support.surroundings import NO_TELEMETRY
+from tests.support.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 NO_USER = "import pwd\ndef unknown(*_): raise KeyError('no such user')\npwd.getpwuid = pwd.getpwnam = unknown"
@@ -46,7 +47,7 @@ def shell(cli: Cli, command: str, **environ: str) -> subprocess.CompletedProcess
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert "internal error" not in done.stdout + done.stderr, done.stderr
     assert "Traceback" not in done.stderr

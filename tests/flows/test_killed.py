@@ -43,7 +43,10 @@ def _found(ledger: Path, query: str) -> bool:
 HEARD = "the first signal was heard"
 TELL = f"""
 import sys
+from tasks.generate import signals
 from tasks.generate.stop import StopSignal
+
+signals.PATIENCE_S = {PATIENCE_S}
 
 def tell(self, drain=StopSignal.drain):
     drain(self)
@@ -51,7 +54,7 @@ def tell(self, drain=StopSignal.drain):
 
 StopSignal.drain = tell
 """
-"""Code for `Cli.before`, so that a test sees a run hear its first signal."""
+"""Code for `Cli.before`, so that a test sees a run hear its first signal, and that a slow machine has the time for an orderly end."""
 
 
 def interrupt_twice(process: subprocess.Popen[str]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.conftest import Cli
+from tests.support.waiting import PATIENCE_S
 
 EXAMPLE = Path(__file__).parents[1] / "plugin_example"
 ROOT = EXAMPLE.parents[1]
@@ -69,7 +70,7 @@ def test_the_example_passes_the_conformance_suite_as_a_package_of_its_own(plugin
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout

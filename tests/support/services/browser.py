@@ -40,6 +40,7 @@ def start_browser(profile: Path) -> Chrome:
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = Chrome(options=options, service=ChromeService(executable_path=shutil.which("chromedriver")))
+    driver.set_script_timeout(WAIT_S)
     driver.set_window_size(*DESKTOP_PX)
     return driver
 

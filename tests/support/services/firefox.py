@@ -96,7 +96,8 @@ def run_firefox(profile: Path) -> Iterator[Firefox]:
         try:
             address = eventually(lambda: process.poll() is not None or LISTENS.search(log.read_text()))
             assert process.poll() is None, log.read_text()
-            with connect(f"{address[1]}/session", max_size=None) as socket:
+            # No keep-alive: a page of a million rows may keep it from answering a ping for longer than any limit.
+            with connect(f"{address[1]}/session", max_size=None, open_timeout=PATIENCE_S, ping_interval=None) as socket:
                 yield Firefox(socket)
         finally:
             process.terminate()

@@ -50,7 +50,7 @@ class Postgresql:
 
     def stop(self) -> None:
         """End the server as a crash would, connections and all."""
-        self._call("pg_ctl", "-w", "-m", "immediate", "stop")
+        self._call("pg_ctl", "-w", "-t", str(round(PATIENCE_S)), "-m", "immediate", "stop")
 
     @property
     def log(self) -> str:

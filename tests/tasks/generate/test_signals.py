@@ -9,9 +9,16 @@ import signal
 import pytest
 
 from tasks.core.errors import BatchStopped
+from tasks.generate import signals
 from tasks.generate.signals import handle_signals
 from tasks.generate.stop import StopSignal
 from tests.support.waiting import PATIENCE_S
+
+
+@pytest.fixture(autouse=True)
+def _long_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a second signal ends when its time is up is this very process."""
+    monkeypatch.setattr(signals, "PATIENCE_S", PATIENCE_S)
 
 
 async def test_a_ctrl_c_passed_on_by_a_process_above_is_no_second_one() -> None:

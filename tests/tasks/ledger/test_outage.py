@@ -124,7 +124,7 @@ async def test_a_server_that_does_not_answer_stops_the_batch(
     async with open_ledger(place) as other:
         await plan_jobs(other, [make_job(number) for number in range(8)])
         monkeypatch.setattr(retry, "LEDGER_PATIENCE_S", 0.5)
-        monkeypatch.setattr(postgresql_ledger, "ANSWER_TIMEOUT_S", 1.0)
+        monkeypatch.setattr(postgresql_ledger, "ANSWER_TIMEOUT_S", 3.0)
         async with (
             open_ledger(place) as engine,
             open_batch(OutputFolder(place.out), engine, SLOW, budget_micros=None) as batch,

@@ -23,6 +23,7 @@ from tasks.store.output.folder import OutputFolder
 from tests.support.factories import FakeClock, make_job, open_batch_with, plan_jobs
 from tests.support.scripted_backend import ScriptedBackend
 from tests.support.scripted_batch import open_scripted
+from tests.support.waiting import PATIENCE_S
 
 
 @asynccontextmanager
@@ -103,7 +104,7 @@ async def test_a_straggler_holds_up_no_other_shard(out: Path) -> None:
         async def work(shard: Shard) -> None:
             await generate_range(batch, shard.first, shard.last)
 
-        await asyncio.wait_for(run_shards(batch, Selection(), work, size=5, most_open=8), 60)
+        await asyncio.wait_for(run_shards(batch, Selection(), work, size=5, most_open=8), PATIENCE_S)
         assert (await count_jobs(batch.engine)).succeeded == len(jobs)
 
 
@@ -126,7 +127,7 @@ async def test_backends_do_not_wait_for_each_other(out: Path) -> None:
             return await wait_fast(job, prediction)
 
         slow.wait, fast.wait = hold, count  # type: ignore[method-assign]
-        await asyncio.wait_for(generate(batch, Selection()), 120)
+        await asyncio.wait_for(generate(batch, Selection()), PATIENCE_S)
         counts = await count_jobs(batch.engine)
     assert counts.succeeded == 60
     assert (slow.most_in_flight, fast.most_in_flight) == (2, 2)

@@ -212,7 +212,7 @@ async def test_an_answer_that_never_comes_is_looked_up(out: Path, monkeypatch: p
 
 async def test_a_prediction_that_takes_too_long_is_given_up(out: Path) -> None:
     """It is cancelled at the provider, and the job says so; nothing runs on and nothing is paid again unseen."""
-    async with run_simulator(replace(QUICK, latency_s=60.0, starting_share=0.01)) as simulator:
+    async with run_simulator(replace(QUICK, latency_s=600.0, starting_share=0.001)) as simulator:
         counts = await generate(out, simulator, 2, timeout_s=5.0, max_attempts=1)
         truth = simulator.truth()
     assert (counts.failed, counts.cost_unknown) == (2, 2)

@@ -18,6 +18,7 @@ from tests.support.fakes.backends import generate, make_instance_job
 from tests.support.fakes.named_service import build_instance
 from tests.support.fakes.serving import Provider, serving
 from tests.support.scripted_backend import picture
+from tests.support.waiting import PATIENCE_S
 
 BATCH, JOBS = 4, 24
 SHAPES = [(512, 512), (768, 512), (512, 768)]
@@ -97,6 +98,6 @@ async def test_a_job_that_is_cancelled_leaves_its_place_to_another() -> None:
     places.release()
     await asyncio.sleep(0)
     gets.cancel()
-    await asyncio.wait_for(last, 60)
+    await asyncio.wait_for(last, PATIENCE_S)
     with pytest.raises(asyncio.CancelledError):
         await waits

@@ -23,11 +23,13 @@ from tests.tasks.generate.workers.conftest import CAP_MICROS, RUN
 JOBS = [make_job(number) for number in range(4)]
 FIRST, SECOND = JOBS[0].job_id, JOBS[2].job_id
 """Of the worker that claims first, and of the one that claims after it."""
+LEASE_S = 3_600
+"""Longer than any test: a lease ends when the test ends it, however slow the machine is."""
 
 
 async def worker(ledger: AsyncEngine, owner: str, *, jobs_held: int = 2) -> SharedBudget:
     """A worker that holds the leases of the next open jobs."""
-    terms = LeaseTerms(owner=owner, lease_s=60, send_margin_s=1)
+    terms = LeaseTerms(owner=owner, lease_s=LEASE_S, send_margin_s=1)
     assert len(await claim(ledger, 0, 100, terms, at_most=jobs_held)) == jobs_held
     return SharedBudget(ledger, owner=owner, cap_micros=CAP_MICROS, sleep=asyncio.sleep)
 

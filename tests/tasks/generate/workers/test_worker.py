@@ -14,10 +14,12 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tasks.backends.sketch.backend import SketchBackend
 from tasks.core.clock import Clock
 from tasks.core.configuration.sections import BackendSettings, RunnerSettings, StopSettings
 from tasks.core.configuration.settings import Settings
-from tasks.core.errors import JobError, LeaseLost
+from tasks.core.errors import BatchStopped, JobError, LeaseLost
+from tasks.core.records import Job, Prediction
 from tasks.generate.stop import StopSignal
 from tasks.generate.tally import Tally
 from tasks.generate.workers import worker as shard
@@ -30,6 +32,7 @@ from tasks.ledger.database.postgresql import Connector
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.journal import Journal
 from tasks.ledger.leases import LeaseTerms, claim
+from tasks.ledger.open_jobs import OpenJob
 from tasks.ledger.queries import count_jobs
 from tasks.ledger.runs import RunStart, begin_run, end_run
 from tasks.ledger.worker_leases import WorkerLeases
@@ -37,6 +40,7 @@ from tasks.runs.request import RunRequest
 from tasks.runs.run import open_run
 from tests.support.factories import START_US, make_job, plan_jobs
 from tests.support.services.postgresql import Postgresql
+from tests.support.waiting import PATIENCE_S
 
 JOBS = 12
 LEASE_S = 600
@@ -112,7 +116,7 @@ async def test_a_claim_whose_answer_was_lost_holds_up_nothing(
     run = await begin(ledger)
     await claim(ledger, 0, JOBS, LeaseTerms(owner="me"))
     monkeypatch.setattr(shard, "make_owner", lambda: "me")
-    await asyncio.wait_for(work_on_shard(order(out, run)), 30)
+    await asyncio.wait_for(work_on_shard(order(out, run)), PATIENCE_S)
     assert (await count_jobs(ledger)).succeeded == JOBS
 
 
@@ -175,17 +179,36 @@ async def test_an_order_of_a_run_that_is_over_does_nothing(ledger: AsyncEngine, 
     assert await attempts(ledger) == 0
 
 
-async def test_a_ledger_that_gives_no_more_jobs_lets_those_in_flight_land(ledger: AsyncEngine, out: Path) -> None:
+async def test_a_ledger_that_gives_no_more_jobs_lets_those_in_flight_land(
+    ledger: AsyncEngine, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Claims fail while a picture is being made: the worker stops and stores it, and gives back what it has not begun."""
-    run = await begin(ledger, latency_s=6, concurrency=2)
+    run = await begin(ledger, concurrency=2)
+    refused, mended = asyncio.Event(), asyncio.Event()
+    wait, claim = SketchBackend.wait, WorkerLeases.claim
+
+    async def wait_long(backend: SketchBackend, job: Job, prediction: Prediction) -> Prediction:
+        await mended.wait()
+        return await wait(backend, job, prediction)
+
+    async def note(leases: WorkerLeases, *given: Any, **named: Any) -> list[OpenJob]:
+        try:
+            return await claim(leases, *given, **named)
+        except BatchStopped:
+            refused.set()
+            raise
+
+    monkeypatch.setattr(SketchBackend, "wait", wait_long)
+    monkeypatch.setattr(WorkerLeases, "claim", note)
     work = asyncio.create_task(work_on_shard(replace(order(out, run), last=1)))
     while not (await count_jobs(ledger)).submitted:
         await asyncio.sleep(0.05)
     async with ledger.begin() as db:
         await db.exec_driver_sql("ALTER TABLE jobs RENAME COLUMN claimed_by TO gone")
-    await asyncio.sleep(2)
+    await asyncio.wait_for(refused.wait(), PATIENCE_S)
     async with ledger.begin() as db:
         await db.exec_driver_sql("ALTER TABLE jobs RENAME COLUMN gone TO claimed_by")
+    mended.set()
     await work
     counts = await count_jobs(ledger)
     assert (counts.succeeded, counts.planned) == (1, JOBS - 1)

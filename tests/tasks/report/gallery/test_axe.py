@@ -36,7 +36,6 @@ def test_axe_finds_nothing(
     browser.execute_script("localStorage.clear()")
     if view == "images" or view in OPENED:
         press(browser, Keys.ARROW_DOWN, "p", OPENED.get(view, "x"))
-    browser.set_script_timeout(300)
     browser.execute_script(AXE.read_text(encoding="utf-8"))
     found: dict[str, Any] = browser.execute_async_script(
         "axe.run(document, { resultTypes: ['violations'] }).then(arguments[0])"

@@ -74,7 +74,8 @@ def test_a_page_outlives_its_server(browser: Chrome, batch: Path) -> None:
 
 def test_two_tabs_write_over_no_verdict_of_each_other(browser: Chrome, batch: Path) -> None:
     """Both wait for a dead server in one browser; after one tab is closed, the other one's reload brings what both heard."""
-    with reviewing(batch, "--reviewer", "<b>ann</b> 'x'") as (address, process):
+    # Its second server comes to the same port, which the system must not have given away meanwhile.
+    with reviewing(batch, "--reviewer", "<b>ann</b> 'x'", "--port", str(free_port())) as (address, process):
         browser.get(address)
         wait_for(browser, READY)
         first = browser.current_window_handle
