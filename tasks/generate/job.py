@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import NoReturn
 
 from tasks.core.errors import (
+    Ambiguous,
     BatchStopped,
     JobError,
     LeaseLost,
@@ -58,6 +59,7 @@ class JobRun:
         self._attempts_left = batch.settings.backends[self._job.backend].max_attempts
         # An attempt of an earlier run is settled before a new one may be paid for.
         self._attempt: Attempt | None = take_over_attempt(batch, open_job)
+        self._loss = ""  # how the answer to a create of this process was lost
 
     async def run(self) -> JobEnd:
         """Run attempts until the job succeeds, fails or is held.
@@ -118,7 +120,11 @@ class JobRun:
         return None
 
     async def _look_up(self, attempt: Attempt) -> None:
-        found = await find_lost(attempt, self._slot)
+        try:
+            found = await find_lost(attempt, self._slot)
+        except Ambiguous as error:
+            # How the answer was lost tells what to do: a time-out to raise, a gateway that encodes it in another way.
+            raise Ambiguous(f"{self._loss}{error}", cost_micros=error.cost_micros) from error
         if found is None:
             raise NotCreated("the answer to its create was lost, and the service has no such prediction")
         attempt.note_submitted(found)
@@ -145,7 +151,7 @@ class JobRun:
             return JobEnd(JobState.FAILED)
         match step:
             case Step.LOOK_UP:
-                attempt.stage = Stage.LOST
+                attempt.stage, self._loss = Stage.LOST, f"{error}; "
             case Step.LOOK_AGAIN:
                 attempt.looks += 1
                 # Not `pause`: a stop must not keep a paid image from being collected.

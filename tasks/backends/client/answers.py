@@ -17,6 +17,9 @@ RESET_HEADERS = ("x-ratelimit-reset-requests", "x-ratelimit-reset-after", "x-rat
 FIRST_INSTANT_S, FIRST_INSTANT_MS = 1e9, 1e12
 """A number this large is an instant since 1970, in seconds or milliseconds, and no pause."""
 
+MOST_DIGITS = 1_000
+"""Of a whole number; a longer one is read as a fraction, which is infinite."""
+
 
 def parse_json(answer: httpx.Response) -> Any:
     """The answer's JSON.
@@ -39,11 +42,20 @@ def parse_json_bytes(body: bytes) -> Any:
         except UnicodeDecodeError:
             # A service that writes Latin-1: only the letters of words differ, and the image is paid for.
             return json.loads(body.decode("latin-1"))
+        except json.JSONDecodeError:
+            raise
+        except ValueError:
+            # One number of thousands of digits, which Python reads for none of its callers: nobody can use it either.
+            return json.loads(body, parse_int=_parse_digits)
     # json gives up at some 1,000 levels with RecursionError, which is no ValueError and would pass every handler.
     except RecursionError as exc:
         raise ValueError("it is nested too deeply") from exc
     except ValueError as exc:
         raise ValueError("it is not JSON") from exc
+
+
+def _parse_digits(digits: str) -> int | float:
+    return int(digits) if len(digits) <= MOST_DIGITS else float(digits)
 
 
 def parse_json_object(answer: httpx.Response) -> dict[str, Any]:

@@ -32,6 +32,8 @@ MOST_BYTES = "most_bytes"
 """Key of a request's extensions: the most bytes that its answer may have."""
 ENCODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 """Content encodings that are decoded, with zlib's word for each."""
+GZIP = b"\x1f"
+"""First byte of a member."""
 # Decoded piece by piece, so that a small compressed body that decodes to gigabytes stops at the bound.
 PART_BYTES = 64 * 1024
 MOST_SERVERS = 256
@@ -201,9 +203,14 @@ class _BoundedStream(httpx.AsyncByteStream):
             return
         try:
             # `decompress` with a length gives one part, and keeps the rest of the input as the tail.
-            while encoded and not self._decoder.eof:
+            while encoded:
+                if self._decoder.eof:
+                    # A gzip file may have several members (RFC 1952, section 2.2); anything else behind it is not a part.
+                    if not encoded.startswith(GZIP):
+                        return
+                    self._decoder = zlib.decompressobj(ENCODINGS["gzip"])
                 yield self._decoder.decompress(encoded, PART_BYTES)
-                encoded = self._decoder.unconsumed_tail
+                encoded = self._decoder.unused_data if self._decoder.eof else self._decoder.unconsumed_tail
         except zlib.error as exc:
             raise httpx.DecodingError(f"the answer cannot be decoded ({exc})", request=self._request) from exc
 

@@ -85,7 +85,7 @@ async def test_a_lost_request_is_looked_up_and_sent_again(out: Path) -> None:
 
 
 async def test_what_cannot_be_told_is_held(out: Path) -> None:
-    """A job that may have been paid for and cannot be found is never paid again by itself."""
+    """A job that may have been paid for and cannot be found is never paid again by itself, and says how it was lost."""
 
     def cannot_tell(_: Job) -> None:
         raise Ambiguous("two predictions match", cost_micros=None)
@@ -94,6 +94,7 @@ async def test_what_cannot_be_told_is_held(out: Path) -> None:
     backend.on_submit["row-0"] = deque([Ambiguous("dropped")])
     counts = await run(out, backend, [make_job()])
     assert (counts.held, counts.cost_unknown) == (1, 1)
+    assert ledger(out, "SELECT error_message FROM jobs") == [("dropped; two predictions match",)]
     again = ScriptedBackend()
     assert (await run(out, again, [make_job()])).held == 1
     assert again.calls["submit"] == 0

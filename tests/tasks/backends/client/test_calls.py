@@ -52,6 +52,12 @@ def test_when_to_come_again(value: str, seconds: float | None) -> None:
     assert read_retry_after(httpx.Response(429)) is None
 
 
+def test_a_number_without_end_costs_no_more_than_itself() -> None:
+    """Python reads no number of thousands of digits, and an image that was paid for may stand beside one."""
+    body = b'{"image": "x", "width": 64, "odd": ' + b"9" * 100_000 + b"}"
+    assert parse_json_object(httpx.Response(200, content=body)) == {"image": "x", "width": 64, "odd": float("inf")}
+
+
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b""])
 def test_an_answer_that_is_no_object_is_an_empty_one(body: bytes) -> None:
     """Whoever reads it need not ask."""

@@ -116,6 +116,13 @@ async def test_an_answer_is_read_up_to_its_bound() -> None:
             await pay(server, 999)
 
 
+async def test_a_gzip_body_of_several_members_is_read_whole() -> None:
+    """As RFC 1952 allows it; what stands behind the last one is no part of it."""
+    body = gzip.compress(b"a" * 70_000) + gzip.compress(b"") + gzip.compress(b"b") + b"\0\0"
+    async with raw_server(encoded(body, "gzip")) as server:
+        assert (await pay(server)).content == b"a" * 70_000 + b"b"
+
+
 @pytest.mark.parametrize(("encoding", "encode"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
 async def test_an_encoded_answer_is_bounded_after_decoding(encoding: str, encode: type[bytes]) -> None:
     """A few bytes on the wire cannot become gigabytes in memory."""
