@@ -23,7 +23,7 @@ from slugify import slugify
 
 from tasks.core.clock import repeat_every
 from tasks.core.errors import BadImage, OutputError
-from tasks.core.safe_text import escape_control_characters, escape_markdown
+from tasks.core.safe_text import error_text, escape_control_characters, escape_markdown
 from tasks.core.text import format_count
 from tasks.generate.batch import Batch
 from tasks.ledger.queries import find_failures, find_first_images
@@ -58,13 +58,19 @@ async def keep_progress_artifact(batch: Batch, left: int, *, series: str) -> Asy
                 0.0, key=_build_key(series, "progress"), description=description
             )
 
+    missed = False
+
     async def update() -> None:
+        nonlocal missed
         if artifact_id is not None:
-            with _ignore_errors():
+            # A server that is away for hours is one line and not thousands.
+            with _ignore_errors(logging.DEBUG if missed else logging.WARNING):
+                missed = True
                 # Rerolls come to the jobs that there were, and Prefect refuses more than 100 %.
                 total = max(1, left, batch.tally.done + batch.tally.in_flight)
                 async with asyncio.timeout(UPDATE_TIMEOUT_S):
                     await aupdate_progress_artifact(artifact_id, 100 * batch.tally.done / total)
+                missed = False
 
     async with repeat_every(update, every_s=UPDATE_EVERY_S):
         yield
@@ -124,8 +130,9 @@ def _build_key(series: str, what: str) -> str:
 
 
 @contextmanager
-def _ignore_errors() -> Iterator[None]:
+def _ignore_errors(level: int = logging.WARNING) -> Iterator[None]:
     try:
         yield
     except Exception as exc:  # noqa: BLE001  whatever the server says, the batch goes on
-        logger.warning("an artifact could not be written: %s", exc)
+        # A time-out has no words of its own.
+        logger.log(level, "an artifact could not be written: %s", error_text(str(exc) or type(exc).__name__))

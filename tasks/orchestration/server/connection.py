@@ -31,7 +31,7 @@ from tasks.orchestration.server.health import (
 from tasks.orchestration.server.launch import TemporaryServer, Waiting, start_server
 from tasks.orchestration.server.loading import PLACES, find_first_problem
 from tasks.orchestration.server.server_records import get_servers_folder, remove_orphans
-from tasks.orchestration.server.user_settings import find_setting
+from tasks.orchestration.server.user_settings import find_setting, locate_setting
 
 __all__ = [
     "ServerError",
@@ -174,10 +174,10 @@ def find_users_server(environ: MutableMapping[str, str], *, default_api_url: str
         ServerError: The server that the settings name does not answer.
         ConfigError: A Prefect settings file cannot be read.
     """
-    if url := find_setting(environ, API_URL, ("api", "url")):
+    if (named := locate_setting(environ, API_URL, ("api", "url"))) and named.value:
         # The user named this server, so its silence is an error and no reason to start another one.
-        require_answer(url, timeout_s=USERS_SERVER_TIMEOUT_S)
-        return url
+        require_answer(named.value, timeout_s=USERS_SERVER_TIMEOUT_S, place=named.place)
+        return named.value
     found = look_for_prefect(default_api_url, timeout_s=DEFAULT_PORT_TIMEOUT_S)
     if found is Presence.ANSWERS:
         _point_prefect_to(default_api_url, environ)

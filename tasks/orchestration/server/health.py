@@ -90,22 +90,31 @@ def look_for_server(api_url: str, *, timeout_s: float = ANSWER_TIMEOUT_S) -> Pre
     return Presence.HANGS if status in NO_ANSWERS else Presence.ANSWERS
 
 
-def require_answer(api_url: str, *, timeout_s: float) -> None:
+def require_answer(api_url: str, *, timeout_s: float, place: str = "") -> None:
     """Pass when the user's server answers at all; whether it lets us in, Prefect finds out.
+
+    Args:
+        api_url: Its address.
+        timeout_s: How long it may take.
+        place: Where the address stands; empty: in the environment.
 
     Raises:
         ConfigError: this is no address, or that of the server's pages and not of its API.
         ServerError: nothing answers there.
     """
     url = remove_login(api_url)
+    setting, remedy = "PREFECT_API_URL", "unset PREFECT_API_URL"
+    if place:
+        # `unset` in a shell would not help.
+        setting, remedy = f"{setting} of {place}", "take it out there"
     if not _is_address(api_url):
-        raise ConfigError(f"PREFECT_API_URL is no address of a Prefect API: {url!r}. One is http://127.0.0.1:4200/api")
+        raise ConfigError(f"{setting} is no address of a Prefect API: {url!r}. One is http://127.0.0.1:4200/api")
     try:
         answer = _ask_health(url, timeout_s)
     except (OSError, ValueError, http.client.HTTPException) as exc:
         raise ServerError(
-            f"the Prefect server at {url} (PREFECT_API_URL) does not answer ({getattr(exc, 'reason', exc)}): "
-            "start it, or unset PREFECT_API_URL to use a temporary one"
+            f"the Prefect server at {url} ({setting}) does not answer ({getattr(exc, 'reason', exc)}): "
+            f"start it, or {remedy} to use a temporary one"
         ) from None
     parts = urlsplit(url)
     if answer == HEALTHY or "api" in parts.path.split("/"):
@@ -114,7 +123,7 @@ def require_answer(api_url: str, *, timeout_s: float) -> None:
     api = f"{parts.scheme}://{parts.netloc}/api"
     with suppress(OSError, ValueError, http.client.HTTPException):
         if _ask_health(api, timeout_s) == HEALTHY:
-            raise ConfigError(f"PREFECT_API_URL is {url}, but the API of the Prefect server there is {api}")
+            raise ConfigError(f"{setting} is {url}, but the API of the Prefect server there is {api}")
 
 
 def remove_login(api_url: str) -> str:

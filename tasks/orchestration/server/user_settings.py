@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import ConfigError
 
+PREFECT_FILE, PYPROJECT_FILE = Path("prefect.toml"), Path("pyproject.toml")
+PLACES_BESIDE_PROFILES = 4
 PYPROJECT_TABLE = ("tool", "prefect")
 
 
@@ -29,21 +33,39 @@ def find_setting(environ: Mapping[str, str], variable: str, toml_path: tuple[str
     Raises:
         ConfigError: a settings file cannot be read; Prefect would fail on it too.
     """
-    found = _find_in_environment(environ, variable)
+    located = locate_setting(environ, variable, toml_path)
+    return None if located is None else located.value
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A setting of the user's."""
+
+    value: str
+    place: str
+    """Where it stands; empty: in the environment."""
+
+
+def locate_setting(environ: Mapping[str, str], variable: str, toml_path: tuple[str, ...]) -> Located | None:
+    """The setting with its place, for a message to those who did not know that it is set; see `find_setting`."""
+    found = ((place, value) for place, value in _look_in_places(environ, variable, toml_path) if value is not None)
+    return next((Located(str(value), place) for place, value in found), None)
+
+
+def _look_in_places(environ: Mapping[str, str], variable: str, toml_path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    """Look in one place after the other, no further than somebody asks: a later file may be one that cannot be read."""
     # The order is Prefect's own, so a setting that it would use is the one that is seen here.
-    if found is None:
-        found = _find_in_project_files(toml_path)
-    if found is None:
-        found = _get_nested(_read_active_profile(environ), (variable,))
-    return None if found is None else str(found)
+    yield "", _find_variable(environ, variable)
+    yield ".env", _find_in_dotenv(variable)
+    yield "prefect.toml", _get_nested(_read_toml(PREFECT_FILE), toml_path)
+    yield "pyproject.toml", _get_nested(_read_toml(PYPROJECT_FILE), (*PYPROJECT_TABLE, *toml_path))
+    name, profile = _read_active_profile(environ)
+    yield f"the profile {name!r} in {_find_profiles_file(environ)}", _get_nested(profile, (variable,))
 
 
-def _find_in_environment(environ: Mapping[str, str], variable: str) -> str | None:
-    """Prefect reads variable names in any case, and lets the environment win over `.env`."""
-    for name, value in environ.items():
-        if name.upper() == variable:
-            return value
-    return _find_in_dotenv(variable)
+def _find_variable(environ: Mapping[str, str], variable: str) -> str | None:
+    """Prefect reads variable names in any case."""
+    return next((value for name, value in environ.items() if name.upper() == variable), None)
 
 
 def _find_in_dotenv(variable: str) -> str | None:
@@ -53,20 +75,17 @@ def _find_in_dotenv(variable: str) -> str | None:
     return match[1].strip("'\"") if match else None
 
 
-def _find_in_project_files(toml_path: tuple[str, ...]) -> Any:
-    found = _get_nested(_read_toml(Path("prefect.toml")), toml_path)
-    return _get_nested(_read_toml(Path("pyproject.toml")), (*PYPROJECT_TABLE, *toml_path)) if found is None else found
-
-
-def _read_active_profile(environ: Mapping[str, str]) -> Any:
+def _read_active_profile(environ: Mapping[str, str]) -> tuple[str, Any]:
     profiles = _read_toml(_find_profiles_file(environ))
     # Without a name Prefect uses the profile that is marked active.
-    active = environ.get("PREFECT_PROFILE") or _get_nested(profiles, ("active",))
-    return _get_nested(profiles, ("profiles", str(active)))
+    active = str(environ.get("PREFECT_PROFILE") or _get_nested(profiles, ("active",)))
+    return active, _get_nested(profiles, ("profiles", active))
 
 
 def _find_profiles_file(environ: Mapping[str, str]) -> Path:
-    named = _find_in_environment(environ, "PREFECT_PROFILES_PATH") or _find_in_project_files(("profiles_path",))
+    # Where it is cannot stand in a profile, which is looked at last.
+    places = islice(_look_in_places(environ, "PREFECT_PROFILES_PATH", ("profiles_path",)), PLACES_BESIDE_PROFILES)
+    named = next((value for _, value in places if value), None)
     home = environ.get("PREFECT_HOME") or "~/.prefect"
     return Path(named) if named else Path(home).expanduser() / "profiles.toml"
 

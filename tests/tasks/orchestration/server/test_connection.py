@@ -157,6 +157,10 @@ def test_a_server_of_the_user_that_is_away_is_one_clear_error(tmp_path: Path, en
     environ["PREFECT_API_URL"] = NOWHERE
     with pytest.raises(ServerError, match=f"{NOWHERE} .PREFECT_API_URL. does not answer"):
         _connect(tmp_path, environ)
+    del environ["PREFECT_API_URL"]
+    Path("prefect.toml").write_text(f'[api]\nurl = "{NOWHERE}"')
+    with pytest.raises(ServerError, match=r"PREFECT_API_URL of prefect\.toml.*take it out there"):
+        _connect(tmp_path, environ)
     assert _files(tmp_path) == set()
 
 

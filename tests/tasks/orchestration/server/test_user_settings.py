@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import ConfigError
-from tasks.orchestration.server.user_settings import find_setting
+from tasks.orchestration.server.user_settings import find_setting, locate_setting
 
 API_URL = ("PREFECT_API_URL", ("api", "url"))
 
@@ -34,9 +34,12 @@ def test_nothing_is_set(environ: dict[str, str]) -> None:
     ],
 )
 def test_every_settings_file_is_read(tmp_path: Path, environ: dict[str, str], file: str, text: str) -> None:
-    """A setting is found wherever Prefect would find it."""
+    """A setting is found wherever Prefect would find it, and its place is known."""
     (tmp_path / file).write_text(text)
     assert find_setting(environ, *API_URL) == "http://p/api"
+    located = locate_setting(environ, *API_URL)
+    assert located is not None
+    assert Path(file).name in located.place
 
 
 def test_environment_goes_before_files(tmp_path: Path, environ: dict[str, str]) -> None:
