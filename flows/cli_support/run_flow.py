@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import sys
 from collections.abc import Collection, Iterator
@@ -106,6 +107,8 @@ def _connect(*, verbose: bool, stop: StopSignal | None = None) -> ServerHandle:
     if not verbose:
         for name, value in QUIET_CONSOLE.items():
             os.environ.setdefault(name, value)
+        # Python's own switch: while a server is away, Prefect's handler prints an error for each batch of lines.
+        logging.raiseExceptions = False
 
     def on_wait(elapsed_s: float) -> None:
         display.phase(f"starting Prefect's server ({elapsed_s:.0f} s)")
