@@ -54,3 +54,14 @@ def find_secret_problem(name: str) -> str | None:
 
 Address = Annotated[str, AfterValidator(_check_address)]
 """The address at which a service answers."""
+
+
+def _check_base(value: str) -> str:
+    # Paths are put behind it: behind a query, every call would go to one and the same place.
+    if "?" in value or "#" in value:
+        raise ValueError("write the address without what begins with ? or #; a key belongs into a header")
+    return value
+
+
+BaseAddress = Annotated[Address, AfterValidator(_check_base)]
+"""An address to which the paths of calls are added."""

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from tasks.backends.client.options import Address
+from tasks.backends.client.options import BaseAddress
 from tasks.core.configuration.sections import VariableName
+from tasks.core.presets.workflows import unwrap_graph
 
 DEFAULT_SERVER = "http://127.0.0.1:8188"
 PREFIX = "filename_prefix"
@@ -65,7 +66,7 @@ def _require_graph(value: Any) -> Any:
     # The configuration was read, and its workflow could not be: the text says why.
     if isinstance(value, str):
         raise ValueError(value)  # noqa: TRY004  pydantic reads ValueError
-    return value
+    return unwrap_graph(value)
 
 
 def _check_graph(graph: dict[str, Any]) -> dict[str, Any]:
@@ -119,7 +120,7 @@ class ComfyOptions(BaseModel):
         description="where a row's values go: {prompt: 6.text, seed: 3.seed, width: 5.width, height: 5.height}"
     )
     servers: Annotated[
-        list[Address], BeforeValidator(_list_one), AfterValidator(_check_servers), Field(min_length=1)
+        list[BaseAddress], BeforeValidator(_list_one), AfterValidator(_check_servers), Field(min_length=1)
     ] = Field(default_factory=lambda: [DEFAULT_SERVER], description="addresses; jobs go to the least busy one")
     outputs: Annotated[list[str] | None, BeforeValidator(_to_texts)] = Field(
         None, description="numbers of the nodes whose images are taken; null: all that save some"

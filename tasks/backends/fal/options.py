@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from tasks.backends.client.options import Address
+from tasks.backends.client.options import BaseAddress
 from tasks.core.configuration.sections import VariableName
 
 QUEUE_BASE = "https://queue.fal.run"
@@ -27,8 +27,8 @@ class FalOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     api_key_env: VariableName = Field("FAL_KEY", description="variable that holds the key")
-    queue_base: Address = Field(QUEUE_BASE, description="of the queue API")
-    pricing_base: Address | None = Field(
+    queue_base: BaseAddress = Field(QUEUE_BASE, description="of the queue API")
+    pricing_base: BaseAddress | None = Field(
         None, description="of the API that tells prices, for plan --ask; null: fal.ai's own, where queue_base is too"
     )
     sends: list[Sent] = Field(

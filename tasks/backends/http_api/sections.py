@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from tasks.backends.client.options import Address
+from tasks.backends.client.options import Address, BaseAddress
 from tasks.backends.http_api.places import Place
 from tasks.backends.quotes import Unit
 from tasks.core.configuration.sections import VariableName
@@ -184,7 +184,7 @@ class Signature(Section):
 class Batches(Section):
     """Google's batch API for the same requests, by files of lines."""
 
-    base: Address = Field(description="address of the API, without a version")
+    base: BaseAddress = Field(description="address of the API, without a version")
     jobs: int = Field(200, ge=1, le=10_000, description="of one batch at most; it is downloaded whole")
     quiet_s: float = Field(5.0, gt=0, description="seconds without a new job after which a batch is sent")
     poll_s: float = Field(60.0, gt=0, description="seconds between two looks at a batch")

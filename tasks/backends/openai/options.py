@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from tasks.backends.client.options import Address
+from tasks.backends.client.options import BaseAddress
 from tasks.core.configuration.sections import VariableName
 
 API_BASE = "https://api.openai.com/v1"
@@ -19,7 +19,7 @@ class OpenAIOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     mode: Literal["sync", "batch"] = Field("sync", description="batch: half the price, within a day")
-    api_base: Address = Field(API_BASE, description="with its /v1, of OpenAI or of a server that speaks its API")
+    api_base: BaseAddress = Field(API_BASE, description="with its /v1, of OpenAI or of a server that speaks its API")
     api_key_env: VariableName | None = Field(
         "OPENAI_API_KEY", description="variable that holds the key; null: none is needed"
     )

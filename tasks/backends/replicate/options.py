@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from tasks.backends.client.options import Address
+from tasks.backends.client.options import BaseAddress
 from tasks.core.configuration.sections import VariableName
 
 API_BASE = "https://api.replicate.com"
@@ -38,7 +38,7 @@ class ReplicateOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     api_token_env: VariableName = Field("REPLICATE_API_TOKEN", description="variable that holds the token")
-    api_base: Address = Field(API_BASE, description="with or without /v1")
+    api_base: BaseAddress = Field(API_BASE, description="with or without /v1")
     # Steps decide time and price, so nothing is sent unless the row or the instance asks for it.
     default_steps: int | None = Field(None, ge=1, description="where the row gives none; null: the model's own")
     default_aspect_ratio: str = Field("1:1", pattern=r"^\d+:\d+$", description="where the row gives no size")

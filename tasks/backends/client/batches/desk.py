@@ -22,7 +22,7 @@ from tasks.backends.client.batches.lists import BatchList
 from tasks.backends.client.batches.service import BatchLine, BatchService
 from tasks.backends.client.service_clock import find_lead
 from tasks.core.clock import Clock
-from tasks.core.errors import Ambiguous
+from tasks.core.errors import Ambiguous, JobError
 from tasks.core.records import Job, Prediction
 
 # Of the batch's identity. With the job's 40 and two dashes, an attempt's number fits into 64 characters.
@@ -121,8 +121,15 @@ class BatchDesk:
         return ended
 
     async def list_names(self, batch_id: str) -> frozenset[str]:
-        """The names in a batch's results, once it has ended."""
-        return (await self._ended.get(batch_id)).names()
+        """The names in a batch's results, once it has ended.
+
+        Raises:
+            JobError: The results name not all of its jobs, so they do not tell which were in it.
+        """
+        results = await self._ended.get(batch_id)
+        if not results.is_whole():
+            raise JobError(f"batch {batch_id} has ended without the results of all its jobs", cost_micros=None)
+        return results.names()
 
     @asynccontextmanager
     async def fetching(self, prediction: Prediction) -> AsyncIterator[None]:

@@ -6,13 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from tasks.backends.client.answers import parse_json_bytes
 from tasks.backends.client.payloads import MOST_ANSWER_BYTES
 from tasks.core.errors import JobError, NoRoom, Rejected, Transient
+from tasks.core.values import parse_count
 
 # OpenAI limits the tokens that are queued for a model, over all batches of an organisation.
 COME_LATER = frozenset({"token_limit_exceeded", "rate_limit_exceeded"})
 """Codes of a batch that was not begun because too much is queued already; nothing is billed."""
+MOST_LINES = 10_000_000
+"""Of a batch; a larger number is none."""
 ROOM_PAUSE_S = 300.0
 """Before such a batch is sent again: room comes when another one ends, which takes an hour rather than a minute."""
 
@@ -26,6 +31,7 @@ class BatchResults:
         self._paths = paths
         # Only where each line begins is kept in memory: the lines hold the images.
         self._places: dict[str, tuple[Path, int]] = {}
+        done: set[str] = set()
         for path in paths:
             place = 0
             with path.open("rb") as file:
@@ -33,14 +39,26 @@ class BatchResults:
                 while line := file.readline(MOST_ANSWER_BYTES):
                     parsed = _parse_object(line)
                     # OpenAI names a line by its custom_id, Google by its key.
-                    if name := parsed.get("custom_id") or parsed.get("key"):
+                    name = parsed.get("custom_id") or parsed.get("key")
+                    # Of two lines of one job the one that was done counts: the other says that nothing was, and the job
+                    # would be paid for again.
+                    if name and str(name) not in done:
                         self._places[str(name)] = (path, place)
+                        done |= {str(name)} if _is_done(parsed) else set()
                     place += len(line)
         self._unread = set(self._places)
 
     def names(self) -> frozenset[str]:
         """The names of the lines that it has."""
         return frozenset(self._places)
+
+    def is_whole(self) -> bool:
+        """True if every job of the batch has a line, or none was begun: a name that is not there was not sent in it."""
+        if self._batch.get("status") == "failed":
+            return True
+        counts = self._batch.get("request_counts")
+        total = parse_count(counts.get("total"), most=MOST_LINES) if isinstance(counts, dict) else None
+        return len(self._places) >= (total or 1)
 
     def read_line(self, custom_id: str) -> dict[str, Any]:
         """Return the object of a line.
@@ -88,6 +106,15 @@ def _parse_object(line: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _is_done(line: Mapping[str, Any]) -> bool:
+    """True if a line holds the answer of a request that was done."""
+    response = line.get("response")
+    # OpenAI's lines have the request's own status, Google's only an answer.
+    return (
+        isinstance(response, dict) and bool(response) and response.get("status_code", httpx.codes.OK) == httpx.codes.OK
+    )
 
 
 def _find_problem(errors: Any) -> Mapping[str, Any]:

@@ -33,6 +33,8 @@ STATES = {
 NO_ROOM = 8
 """Code of an operation that was refused because too much is queued: RESOURCE_EXHAUSTED (google.rpc.Code)."""
 PAGE, MOST_PAGES = 100, 1_000
+MOST_DIGITS = 12
+"""Of a number of requests."""
 _BATCH = re.compile(r"batches/([\w.-]{1,200})")
 _FILE = re.compile(r"files/[\w.-]{1,200}")
 
@@ -197,10 +199,17 @@ def _parse_batch(operation: Any, answer: httpx.Response) -> dict[str, Any]:
         "id": found[1],
         "name": metadata.get("displayName"),
         "status": STATES.get(state, "in_progress"),
+        "request_counts": {"total": _count_requests(metadata.get("batchStats"))},
         "created_at": _parse_time(metadata.get("createTime")),
         "output_file_id": next((name for name in files if isinstance(name, str) and _FILE.fullmatch(name)), None),
         "errors": {"data": [_parse_error(error)]} if isinstance(error, dict) else None,
     }
+
+
+def _count_requests(stats: Any) -> int | None:
+    # Google writes long integers as texts.
+    text = str(stats.get("requestCount", "")) if isinstance(stats, dict) else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else None
 
 
 def _parse_error(error: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,8 +74,16 @@ async def test_what_was_not_answered_is_found_or_made_once(fault: str, out: Path
     assert (counts.succeeded, len(provider.created)) == (3, 3)
 
 
-async def test_a_batch_of_a_killed_run_is_known_by_its_lines(out: Path, provider: GeminiBatches) -> None:
-    """The intents are in the ledger, the id is not: the next run waits for the batch and finds its jobs in the results."""
+@pytest.mark.parametrize(("fault", "succeeded", "held"), [("", 3, 0), ("batch_expires", 0, 3)])
+async def test_a_batch_of_a_killed_run_is_known_by_its_lines(
+    fault: str, succeeded: int, held: int, out: Path, provider: GeminiBatches
+) -> None:
+    """The intents are in the ledger, the id is not: the next run waits for the batch and finds its jobs in the results.
+
+    A batch without results proves nothing, and its jobs are held.
+    """
+    if fault:
+        provider.break_(fault)
     chosen = instance(provider.url)
     jobs = list_jobs(chosen, 3)
     async with batch_at(out, chosen, jobs) as batch:
@@ -83,7 +91,7 @@ async def test_a_batch_of_a_killed_run_is_known_by_its_lines(out: Path, provider
             await batch.journal.record_intent(job, number=1, reserved_micros=9_000, now_us=batch.clock.now_us())
         await asyncio.gather(*(batch.backend("api").submit(job, attempt=1) for job in jobs))
     counts = await generate(out, chosen, jobs, clock=SLOWER)
-    assert (counts.succeeded, len(provider.created), len(provider.batches)) == (3, 3, 1)
+    assert (counts.succeeded, counts.held, len(provider.created), len(provider.batches)) == (succeeded, held, 3, 1)
 
 
 async def test_another_model_s_batch_is_not_waited_for(provider: GeminiBatches) -> None:
