@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from statistics import median_low
 
 from tasks.backends.client.polling import FIRST_LOOK_SHARE, NEXT_LOOK_AGE_SHARE, NEXT_LOOK_SHARE
 from tasks.core.clock import learn_time
@@ -10,6 +13,10 @@ from tasks.core.clock import learn_time
 QUICK_SHARE = 0.9
 """Of the quickest time seen lately: nothing that is younger is listed."""
 QUICK_FORGETS = 0.02
+LATE = timedelta(seconds=2)
+"""By how much a prediction that is watched from now on, such as one that a look-up has found, may be older than the last ones."""
+RECENT = 101
+"""Creations that say when the last ones were made: neither one odd time nor a look-up that finds dozens at once moves that."""
 
 
 @dataclass(slots=True)
@@ -20,10 +27,13 @@ class PredictionTimes:
     """Of a prediction's time."""
     quick_s: float = field(init=False)
     """Of the quickest prediction's time."""
+    _created: deque[datetime] = field(init=False)
+    """Creations of the last predictions, by the provider's clock."""
 
     def __post_init__(self) -> None:
         """Nothing was seen yet, so the first may be quicker than usual."""
         self.quick_s = self.usual_s / 2
+        self._created = deque(maxlen=RECENT)
 
     @property
     def first_look_s(self) -> float:
@@ -38,6 +48,11 @@ class PredictionTimes:
     def choose_pause_s(self, age_s: float) -> float:
         """Seconds until the next look at a prediction of this age."""
         return max(self.usual_s * NEXT_LOOK_SHARE, age_s * NEXT_LOOK_AGE_SHARE)
+
+    def is_late(self, created_at: datetime) -> bool:
+        """True for a new one to watch that is much older than the last ones, and may have ended long ago."""
+        self._created.append(created_at)
+        return median_low(self._created) - created_at > max(LATE, timedelta(seconds=self.usual_s))
 
     def learn(self, seconds: float) -> None:
         """Take one prediction's time into the estimates."""

@@ -19,6 +19,8 @@ class Watched:
     """Monotonic instant of its submit, as far as known."""
     next_look_s: float
     answer: asyncio.Future[dict[str, Any]]
+    is_late: bool = False
+    """It was created long before it was waited for, as one that a look-up has found."""
     missed_since_s: float | None = None
     """Monotonic instant of the first list in a row that did not show it."""
     is_alone: bool = False
@@ -29,5 +31,6 @@ class Watched:
     @property
     def is_listable(self) -> bool:
         """True where lists show it, as far as known."""
-        # Without its creation by the provider's clock, no window of a list is sure to hold it.
-        return self.created_at is not None and not self.is_alone
+        # Without its creation by the provider's clock, no window of a list is sure to hold it. A window for old and new ones
+        # would hold all that was made in between, page after page, until the old ones end.
+        return self.created_at is not None and not self.is_late and not self.is_alone

@@ -74,10 +74,11 @@ class Watcher:
             BatchStopped: The token is no longer accepted.
         """
         now_s = self.clock.monotonic_s()
-        first_look_s = now_s + self.times.first_look_s if created_at else now_s
+        is_late = created_at is not None and self.times.is_late(created_at)
+        first_look_s = now_s + self.times.first_look_s if created_at and not is_late else now_s
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         # A new id replaces nothing: each prediction is waited for once.
-        self._watched[prediction_id] = Watched(prediction_id, created_at, now_s, first_look_s, answer)
+        self._watched[prediction_id] = Watched(prediction_id, created_at, now_s, first_look_s, answer, is_late=is_late)
         if self._loop is None or self._loop.done():
             self._loop = asyncio.create_task(self._watch())
         try:
@@ -214,7 +215,8 @@ class Watcher:
 
     def _see(self, item: Watched, answer: dict[str, Any]) -> None:
         if has_ended(answer) and not item.answer.done():
-            if (seconds := measure_seconds(answer)) is not None:
+            # A late one ran before it was waited for, so nothing here bounds its time.
+            if not item.is_late and (seconds := measure_seconds(answer)) is not None:
                 waited_s = self.clock.monotonic_s() - item.since_s
                 # The service's clock, but never more than our own wait: a wrong one must not slow every later look.
                 self.times.learn(seconds if item.created_at is None else min(seconds, waited_s))

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -40,7 +40,7 @@ class Provider:
         return self._answer(prediction_id)
 
     async def list_created(self, since: datetime, *, before: datetime) -> AsyncIterator[list[dict[str, Any]]]:
-        assert since <= CREATED_AT < before
+        assert since == CREATED_AT < before
         ours = [self._answer(name) for name in self.ends_s if name not in self.hidden]
         everything = [{"id": f"other-{number}", "status": "succeeded"} for number in range(self.newer)] + ours
         for start in range(0, len(everything), 100):
@@ -114,6 +114,22 @@ async def test_what_takes_ever_longer_is_looked_at_ever_more_seldom() -> None:
     provider = Provider(FakeClock(), ending_at(50.0))
     await watch(provider)
     assert provider.asked["get"] < 35
+
+
+async def test_an_old_one_that_was_found_lengthens_no_list() -> None:
+    """What a look-up has found a minute after its create is asked for by its id, and teaches nothing about the others."""
+    provider = Provider(FakeClock(), ending_at(*[1.0] * 20))
+    limiter = RateLimiter(None, now=provider.clock.monotonic_s, sleep=provider.clock.sleep)
+    api: ReplicateApi = provider  # type: ignore[assignment]  # the two calls that a watcher makes
+    watcher = Watcher(api=api, limiter=limiter, clock=provider.clock.clock, times=PredictionTimes(1.0))
+    provider.ends_s["found"] = 0.0
+    waiting = [watcher.ended(f"p{number}", created_at=CREATED_AT, timeout_s=60) for number in range(20)]
+    # A list that began so early would fail the provider's own check.
+    found = watcher.ended("found", created_at=CREATED_AT - timedelta(minutes=1), timeout_s=60)
+    assert [answer["id"] for answer in await asyncio.gather(*waiting, found)][-1] == "found"
+    assert provider.asked["get"] == 1
+    assert watcher.times.quick_s >= 1.0 / 2
+    await watcher.close()
 
 
 @pytest.mark.parametrize("hidden", [True, False])
