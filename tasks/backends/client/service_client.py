@@ -12,6 +12,9 @@ import httpx
 
 from tasks.backends.client.transport import Transport
 
+PATHS_KEPT = 256
+"""Whole addresses that a client remembers, by the path that they were asked for with."""
+
 
 class ServiceClient(httpx.AsyncClient):
     """A client over one transport; usable inside one event loop."""
@@ -23,6 +26,19 @@ class ServiceClient(httpx.AsyncClient):
         super().__init__(transport=transport, **options)
         self._connections = transport
         self._sign = sign
+        self._addresses: dict[str, httpx.URL] = {}
+
+    def build_request(self, method: str, url: httpx.URL | str, **options: Any) -> httpx.Request:
+        """As httpx has it."""
+        # httpx parses a path and joins it with the base address character by character, and every create has the same one.
+        known = self._addresses.get(url) if isinstance(url, str) and not options.get("params") else None
+        request = super().build_request(method, url if known is None else known, **options)
+        if known is None and isinstance(url, str) and not options.get("params"):
+            # A look at a single prediction has a path of its own, so an old one goes for each new one.
+            while len(self._addresses) >= PATHS_KEPT:
+                del self._addresses[next(iter(self._addresses))]
+            self._addresses[url] = request.url
+        return request
 
     async def send(self, request: httpx.Request, *, stream: bool = False, **_: Any) -> httpx.Response:
         """The answer, its body read unless `stream`. Every other way to make a call comes here.

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 
@@ -141,7 +141,7 @@ class ReplicateApi:
         window = {"created_after": since} | ({} if before is None else {"created_before": before})
         instants = {name: moment.astimezone(UTC).isoformat() for name, moment in window.items()}
         # The window's bounds are part of the first address only; each `next` carries them on.
-        url: str | None = str(httpx.URL("/predictions", params=instants))
+        url: str | None = f"/predictions?{urlencode(instants)}"
         read: set[str] = set()
         while url:
             read.add(url)

@@ -44,11 +44,12 @@ class Wanted:
     sent: SentInput
     comparison: Comparison
     """Tells a listed prediction from others."""
+    key: tuple[str, str] = field(init=False, compare=False)
+    """Equal for creates that the list cannot tell apart."""
 
-    @property
-    def key(self) -> tuple[str, str]:
-        """Equal for creates that the list cannot tell apart."""
-        return str(self.comparison.model), self.sent.key
+    def __post_init__(self) -> None:
+        """Spell the key: each sweep asks for those of all lost creates."""
+        object.__setattr__(self, "key", (str(self.comparison.model), self.sent.key))
 
 
 @dataclass(slots=True)

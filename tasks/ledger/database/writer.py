@@ -64,6 +64,12 @@ class SqliteWriter:
 
     async def write(self, transaction: Transaction[Result]) -> Result:
         """See `LedgerWriter.write`."""
+        try:
+            # Nearly always the only try, and the machinery for others takes as long as a small commit.
+            return await self._write_in_thread(transaction)
+        except OperationalError as exc:
+            if not _is_locked(exc):
+                raise
         # Another program may hold the file longer than SQLite itself waits: a backup, a browser of databases.
         return await retry_database(_is_locked)(self._write_in_thread, transaction)
 

@@ -157,3 +157,27 @@ def test_a_pause_is_read_however_it_is_written(headers: dict[str, str], body: di
     refusal = build_refusal(httpx.Response(429, headers=dated, json=body), "slowly", service="a", key_env=None)
     assert isinstance(refusal, Throttled)
     assert refusal.retry_after_s == seconds
+
+
+@pytest.mark.parametrize("base", ["", "http://localhost:1/v1"])
+async def test_an_address_that_is_remembered_is_the_one_that_httpx_builds(base: str) -> None:
+    """However often a path is asked for, and whatever stood beside it before: `params` of one call are in no other."""
+    calls, plain = HttpCalls(base=base, connections=1), httpx.AsyncClient(base_url=base)
+    host = "" if base else "http://localhost:2"
+    for path in (
+        "/a/b",
+        "c%2Fd?x=1&y=%20z",
+        "/e f?q=\u00fc",
+        "http://127.0.0.1:3/next?cursor=%3D",
+        "http://127.0.0.1:3",
+    ):
+        url = path if path.startswith("http") else f"{host}/{path.lstrip('/')}" if host else path
+        for params in ({"n": 1}, None, {"n": 2}, None, None):
+            built, expected = (client.build_request("GET", url, params=params) for client in (calls.http, plain))
+            assert (built.url, str(built.url), built.headers["host"]) == (
+                expected.url,
+                str(expected.url),
+                expected.headers["host"],
+            )
+    await calls.close()
+    await plain.aclose()
