@@ -71,7 +71,8 @@ class Budget:
         Raises:
             BatchStopped: It is not. Nothing was spent.
         """
-        if self._cap_micros is not None and self._committed_micros + micros > self._cap_micros:
+        # Nothing left to pay for: a cap that was lowered below what is spent must not fail a batch that is complete.
+        if micros and self._cap_micros is not None and self._committed_micros + micros > self._cap_micros:
             raise BatchStopped(
                 "budget",
                 f"the estimate is {format_micros(micros)}, but of the budget of {format_micros(self._cap_micros)} only "
@@ -92,7 +93,8 @@ class Budget:
         if micros is None:
             raise build_unknown_price_stop()
         # Checked again after each wake-up: every waiting job wakes, and the money may do for one of them only.
-        while (left_micros := self._cap_micros - self._committed_micros) < micros:
+        # What costs nothing passes a cap that is full.
+        while micros and (left_micros := self._cap_micros - self._committed_micros) < micros:
             # Nobody is left who could give money back.
             if not self._in_flight:
                 raise build_exhausted_stop(self._cap_micros, left_micros, micros)

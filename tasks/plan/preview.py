@@ -152,7 +152,8 @@ def _compute_budget(known: Known, given_usd: float | None, to_do_micros: int, to
     cap_micros = known.cap_micros if given_usd is None else to_cap_micros(given_usd)
     # Over the batch's whole life, as a run counts it.
     left_micros = None if cap_micros is None else cap_micros - known.spent_micros
-    is_enough = None if left_micros is None else to_do_micros <= left_micros and not to_do_unpriced
+    # Nothing left to pay for is enough, also where a lowered budget is below what is spent.
+    is_enough = None if left_micros is None else to_do_micros <= max(0, left_micros) and not to_do_unpriced
     budget_usd = to_usd(cap_micros) if given_usd is None else given_usd
     return {"budget_usd": budget_usd, "budget_left_usd": to_usd(left_micros), "within_budget": is_enough}
 

@@ -40,13 +40,14 @@ def parse_query(*, since: str | None, until: str | None, by: Iterable[str], now:
     """The query that the command line's words ask for.
 
     Raises:
-        InputError: One of them is not understood.
+        InputError: One of them is not understood, or no time is between them.
     """
-    return UsageQuery(
-        since=None if since is None else _parse_moment("--since", since, now=now),
-        until=None if until is None else _parse_moment("--until", until, now=now),
-        by=_parse_keys(by) or DEFAULT_KEYS,
-    )
+    begin = None if since is None else _parse_moment("--since", since, now=now)
+    end = None if until is None else _parse_moment("--until", until, now=now)
+    # A table of nothing would read as a month without costs.
+    if begin is not None and end is not None and end <= begin:
+        raise InputError(f"--until {until} is not after --since {since}; the period ends before --until")
+    return UsageQuery(since=begin, until=end, by=_parse_keys(by) or DEFAULT_KEYS)
 
 
 def format_date(key: str, moment: datetime) -> str:

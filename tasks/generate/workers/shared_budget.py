@@ -178,9 +178,11 @@ def _build_reserve() -> CompoundSelect[Any]:
     # The commit's answer may have been lost, and the statement sent again: then it is there already.
     same = (reservations.c.job_id == job_id) & (reservations.c.number == number) & (reservations.c.micros == micros)
     moved = update(reservations).where(same).values(owner=owner).returning(reservations.c.id).cte("moved")
+    # What costs nothing passes a cap that is full, as in `tasks.generate.budget`.
+    has_room = (fleet.c.committed_micros + micros <= fleet.c.cap_micros) | (micros == 0)
     paid = (
         update(fleet)
-        .where(~exists(select(moved.c.id)) & (fleet.c.committed_micros + micros <= fleet.c.cap_micros))
+        .where(~exists(select(moved.c.id)) & has_room)
         .values(committed_micros=fleet.c.committed_micros + micros)
         .returning(fleet.c.id)
         .cte("paid")

@@ -54,6 +54,15 @@ async def test_an_unknown_cost_keeps_its_reservation() -> None:
         await budget.reserve(5, **ATTEMPT)
 
 
+async def test_what_costs_nothing_passes_a_cap_that_is_full() -> None:
+    """A cap may be lowered below what is spent; a batch that is complete, or free, ends all the same."""
+    budget = Budget(cap_micros=10, committed_micros=12)
+    budget.check_estimate(0)
+    (await budget.reserve(0, **ATTEMPT)).settle(0)
+    with pytest.raises(BatchStopped):
+        await budget.reserve(1, **ATTEMPT)
+
+
 async def test_an_unknown_price_cannot_be_reserved_under_a_cap() -> None:
     """Without a price a hard cap cannot be kept, so nothing is sent."""
     with pytest.raises(BatchStopped, match="price_usd"):

@@ -44,6 +44,12 @@ def test_a_wrong_instant_says_what_is_right(option: str, text: str) -> None:
         parsed(**{option: text})  # type: ignore[arg-type]  # one of two names
 
 
+def test_a_period_that_ends_before_it_begins_is_refused() -> None:
+    """A table of nothing would read as a month that cost nothing."""
+    with pytest.raises(InputError, match="--until 2026-11-24 is not after --since 2026-11-24"):
+        parsed(since="2026-11-24", until="2026-11-24")
+
+
 def test_keys_come_one_by_one_or_with_commas() -> None:
     """In the order given, each once; none given means the usual three."""
     assert parsed(by=("day,model", "caller", "day")).by == ("day", "model", "caller")
