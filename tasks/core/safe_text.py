@@ -18,6 +18,9 @@ _MARKUP = re.compile(r"[\\`*_{}\[\]<>()#+!|~&]")
 
 def sanitize_text(text: str) -> str:
     """Replace what no database stores: NUL is removed, half of a character becomes `?`."""
+    # Every value of every row that is written comes here, and most are ids and words.
+    if text.isascii() and "\0" not in text:
+        return text
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.backends.image_counts import count_images, explain_several
@@ -42,6 +42,7 @@ class JobInputs:
     options: ReplicateOptions
     facts: ModelFacts
     references: ReferenceInputs
+    _used: dict[tuple[Shape, float | None], Used] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def build_planned(self, job: Job) -> dict[str, Any]:
         """The input as far as it is known before a send: an image that will be uploaded is its file's name."""
@@ -63,6 +64,15 @@ class JobInputs:
 
     def count_used(self, job: Job, seconds: float | None) -> Used:
         """The quantities that the job's prediction is billed by; `seconds` of compute where they are known."""
+        shape = get_shape(job)
+        # Texts and seed are no quantity, and each job is asked about several times.
+        if (known := self._used.get((shape, seconds))) is None:
+            known = self._count_used(job, seconds)
+            if shape is not None and len(self._used) < KINDS_KEPT:
+                self._used[shape, seconds] = known
+        return known
+
+    def _count_used(self, job: Job, seconds: float | None) -> Used:
         values = self.build_planned(job)
         has_images = has_reference_images(values) or get_references(job)
         return Used(
