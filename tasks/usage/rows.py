@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from sqlalchemy import RowMapping
 
 from tasks.core.clock import to_instant
+from tasks.core.errors import UsageError
 from tasks.core.identity import hash_prompt
-from tasks.core.money import to_micros, to_usd
+from tasks.core.money import MOST_USD, to_micros, to_usd
 from tasks.core.records import JobState
+from tasks.core.safe_text import error_text
 from tasks.ledger.usage import FIRST_CALL
 from tasks.usage.caller import UNKNOWN
 
@@ -41,6 +44,11 @@ JUDGED = "judge_"
 LONGEST_FOLDER, IDENTITY_DIGITS = 100, 8
 """Characters of a batch's name: of its folder, and of its identity."""
 
+MOST_LATENCY_MS = 2**63 - 1
+"""What the column holds."""
+FIRST_YEAR, LAST_YEAR = 1970, 9999
+LONGEST_REASON = 300
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageRow:
@@ -52,8 +60,8 @@ class UsageRow:
     """When the attempt ended, microseconds since 1970 UTC."""
     backend: str
     model: str
-    seed: int
-    """0..2^63-1, as a manifest may have it: what a bigint holds."""
+    seed: int | None
+    """0..2^63-1, as a manifest may have it: what a bigint holds. None in rows of other programs only."""
     prompt_hash: str
     """sha256 of the user's prompt, 64 hex digits."""
     latency_ms: int | None
@@ -83,24 +91,51 @@ class UsageRow:
         return {name: renamed[name] if name in renamed else getattr(self, name) for name in COLUMNS}
 
 
+class _TableRow(BaseModel):
+    """A row as a table gives it: somebody else may have written it, or another program made the table."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+    id: str
+    created_at: datetime
+    backend: str
+    model: str
+    seed: int | None
+    prompt_hash: str
+    latency_ms: int | None = Field(ge=0, le=MOST_LATENCY_MS)
+    cost_usd_estimate: float | None = Field(ge=-MOST_USD, le=MOST_USD)
+    caller: str
+    # A table of an older version has no such columns.
+    status: str = JobState.SUCCEEDED.value
+    batch: str = ""
+    deployment: str = ""
+
+    @field_validator("created_at")
+    @classmethod
+    def _place(cls, moment: datetime) -> datetime:
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if not FIRST_YEAR <= aware.year < LAST_YEAR:  # days of any time zone have to be counted from it
+            raise ValueError("is not of this time")
+        return aware
+
+
 def parse_row(record: Mapping[str, Any]) -> UsageRow:
-    """The row from the table's columns, the instant as one or in ISO form."""
-    created_at = record["created_at"]
-    moment = created_at if isinstance(created_at, datetime) else datetime.fromisoformat(created_at)
+    """The row from the table's columns, the instant as one or in ISO form.
+
+    Raises:
+        UsageError: It holds what no run writes; the text names the row and the column.
+    """
+    try:
+        row = _TableRow.model_validate(dict(record))
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        place = f"{record.get('id', '?')}: {'.'.join(map(str, first['loc']))}"
+        reason = error_text(f"{place}: {first['msg']}", most_chars=LONGEST_REASON)
+        raise UsageError(f"a row of the usage table cannot be read ({reason}); correct it there, or delete it") from exc
+    values = row.model_dump(exclude={"created_at", "cost_usd_estimate"})
     return UsageRow(
-        id=record["id"],
-        created_at_us=round(moment.timestamp() * 1e6),
-        backend=record["backend"],
-        model=record["model"],
-        seed=record["seed"],
-        prompt_hash=record["prompt_hash"],
-        latency_ms=record["latency_ms"],
-        cost_micros=to_micros(record["cost_usd_estimate"]),
-        caller=record["caller"],
-        status=record["status"],
-        batch=record["batch"],
-        # A table of an older version has no such column.
-        deployment=record.get("deployment") or "",
+        **values,
+        created_at_us=round(row.created_at.timestamp() * 1e6),
+        cost_micros=to_micros(row.cost_usd_estimate),
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import json
 from datetime import UTC, datetime
-from typing import Any
 
 import httpx
 
+from tasks.backends.client.answers import parse_json_object
 from tasks.backends.client.refusals import is_web_page
 from tasks.core.database import is_away_code
 from tasks.core.errors import UsageAway, UsageError
@@ -59,25 +59,17 @@ def _has_lost_database(answer: httpx.Response) -> bool:
 
     It answers 400 so when the database's process dies under a running statement (seen with version 12.0.2, 2026-11).
     """
-    return _parse_body(answer).get("code") == ""
+    return parse_json_object(answer).get("code") == ""
 
 
 def _format_detail(answer: httpx.Response) -> str:
     # PostgREST puts the reason into `message`; other servers leave only the status.
-    said = _parse_body(answer).get("message") or answer.reason_phrase
+    said = parse_json_object(answer).get("message") or answer.reason_phrase
     return " ".join(f"{answer.status_code} {_read_code(answer)} {said}".split())
 
 
-def _parse_body(answer: httpx.Response) -> dict[str, Any]:
-    try:
-        body = answer.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
 def _read_code(answer: httpx.Response) -> str:
-    return str(_parse_body(answer).get("code") or "")
+    return str(parse_json_object(answer).get("code") or "")
 
 
 def _has_expired(key: str) -> bool:

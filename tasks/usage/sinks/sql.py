@@ -30,8 +30,10 @@ from tenacity import AsyncRetrying, stop_after_attempt
 
 from tasks.core.clock import to_instant
 from tasks.core.database import build_insert
+from tasks.core.errors import UsageError
 from tasks.core.money import MICROS_PER_USD
 from tasks.core.records import JobState
+from tasks.core.safe_text import error_text
 from tasks.usage.groups import Sums, UsageGroup, build_groups
 from tasks.usage.query import DATED_KEYS, UsageQuery, format_date
 from tasks.usage.rows import UsageRow, parse_row
@@ -60,7 +62,10 @@ class _Instant(TypeDecorator[datetime]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         """Convert after reading."""
-        return datetime.fromisoformat(value) if isinstance(value, str) else value
+        try:
+            return datetime.fromisoformat(value) if isinstance(value, str) else value
+        except ValueError:
+            return None  # another program's; the row is refused with its name
 
 
 metadata = MetaData(schema=SCHEMA)
@@ -123,12 +128,16 @@ class SqlSink:
         statement = _filter_window(select(*keys, *sums).group_by(*keys), query)
         found: Sequence[Any] = await self._retrying(self._all, statement)
         groups: dict[tuple[str, ...], Sums] = {}
-        for row in found:
-            # Aggregates are computed in UTC and put together by the reader's days here: no server knows the reader's
-            # zone.
-            key = tuple(_format_key(name, value) for name, value in zip(query.by, row, strict=False))
-            group = groups.setdefault(key, Sums())
-            group += _parse_sums(row[len(keys) :])
+        try:
+            for row in found:
+                # Aggregates are computed in UTC and put together by the reader's days here: no server knows the
+                # reader's zone.
+                key = tuple(_format_key(name, value) for name, value in zip(query.by, row, strict=False))
+                group = groups.setdefault(key, Sums())
+                group += _parse_sums(row[len(keys) :])
+        except (TypeError, ValueError, OverflowError) as exc:
+            reason = "the usage table holds a value that no run writes"
+            raise UsageError(f"{reason} ({error_text(exc)}); `imagen usage --raw` names the row") from exc
         return build_groups(groups.items())
 
     async def rows(self, query: UsageQuery) -> AsyncIterator[UsageRow]:

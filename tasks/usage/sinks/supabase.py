@@ -9,11 +9,12 @@ from typing import Any
 import httpx
 from tenacity import AsyncRetrying
 
+from tasks.backends.client.answers import parse_json
 from tasks.backends.client.proxies import UnusableProxy
 from tasks.backends.client.transport import Transport
 from tasks.core.addresses import find_cleartext_problem
 from tasks.core.configuration.sections import UsageSettings
-from tasks.core.errors import BatchStopped, UsageAway, UsageRefused
+from tasks.core.errors import BatchStopped, UsageAway, UsageError, UsageRefused
 from tasks.usage.groups import UsageGroup, add_up
 from tasks.usage.query import UsageQuery
 from tasks.usage.rows import UsageRow, parse_row
@@ -26,6 +27,7 @@ CONNECTIONS = 4  # pushes are made one after the other
 ANSWER_TIMEOUT_S = 30.0
 PAGE_ROWS = 1_000
 """Supabase's own limit (db-max-rows), which cuts an answer without a word; a server may have a smaller one."""
+NEWEST_FIRST = ("order", "created_at.desc,id.desc"), ("limit", str(PAGE_ROWS))
 TABLE = "imagen_usage"
 PROFILES = {"Accept-Profile": "mai", "Content-Profile": "mai"}
 REPLACE_KNOWN = {"Prefer": "resolution=merge-duplicates,return=minimal"}
@@ -45,7 +47,7 @@ class SupabaseSink:
     async def push(self, rows: Sequence[UsageRow]) -> None:
         """See `UsageSink.push`."""
         body = [row.as_dict() for row in rows]
-        await self._send("POST", {"on_conflict": "id"}, json=body, headers=REPLACE_KNOWN)
+        await self._retrying(self._send_once, "POST", {"on_conflict": "id"}, json=body, headers=REPLACE_KNOWN)
 
     async def groups(self, query: UsageQuery) -> list[UsageGroup]:
         """See `UsageSink.groups`. Added up here: servers have aggregates switched off unless told otherwise."""
@@ -55,18 +57,30 @@ class SupabaseSink:
         """See `UsageSink.rows`. Pages by the sort key until one is empty: a short page may be the server's limit."""
         window = _build_window(query)
         after: list[tuple[str, str]] = []
+        last: tuple[int, str] | None = None
         while True:
-            order = ("order", "created_at.desc,id.desc"), ("limit", str(PAGE_ROWS))
-            page = (await self._send("GET", [*window, *after, *order])).json()
+            page: list[dict[str, Any]] = await self._retrying(self._read_page, [*window, *after, *NEWEST_FIRST])
             if not page:
                 return
-            for record in page:
-                yield parse_row(record)
-            at, last = page[-1]["created_at"], page[-1]["id"]
-            after = [("or", f'(created_at.lt."{at}",and(created_at.eq."{at}",id.lt.{last}))')]
+            rows = [parse_row(record) for record in page]
+            # A server that takes no filters would give the same page for ever.
+            if last is not None and (rows[0].created_at_us, rows[0].id) >= last:
+                raise UsageError(f"{self._place.name} gives the same rows again; look at what answers there")
+            for row in rows:
+                yield row
+            last = rows[-1].created_at_us, rows[-1].id
+            at, name = page[-1]["created_at"], page[-1]["id"]
+            after = [("or", f'(created_at.lt."{at}",and(created_at.eq."{at}",id.lt.{name}))')]
 
-    async def _send(self, method: str, parameters: Any, **content: Any) -> httpx.Response:
-        return await self._retrying(self._send_once, method, parameters, **content)
+    async def _read_page(self, parameters: Any) -> list[dict[str, Any]]:
+        answer = await self._send_once("GET", parameters)
+        try:
+            page = parse_json(answer)
+        except ValueError:
+            page = None
+        if not isinstance(page, list) or not all(isinstance(record, dict) for record in page):
+            raise UsageAway(f"{self._place.name} is away (its answer holds no rows)")
+        return page
 
     async def _send_once(self, method: str, parameters: Any, **content: Any) -> httpx.Response:
         try:
