@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property, lru_cache
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -12,6 +13,8 @@ from pydantic import AfterValidator
 from tasks.core.clock import to_instant
 
 Per = Literal["day", "month"]
+QUARTER_US = 15 * 60 * 1_000_000
+"""All time zones begin their days on a quarter of an hour of UTC."""
 
 
 def check_time_zone(name: str) -> str:
@@ -31,7 +34,7 @@ def check_time_zone(name: str) -> str:
 TimeZone = Annotated[str, AfterValidator(check_time_zone)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Period:
     """One day or month."""
 
@@ -39,12 +42,12 @@ class Period:
     end: datetime
     """The first instant that does not belong to it."""
 
-    @property
+    @cached_property
     def start_us(self) -> int:
         """Microseconds since 1970 UTC."""
         return to_us(self.start)
 
-    @property
+    @cached_property
     def end_us(self) -> int:
         """Microseconds since 1970 UTC."""
         return to_us(self.end)
@@ -58,6 +61,12 @@ def find_period(per: Per, time_zone: str, at_us: int) -> Period:
         time_zone: Name in the IANA database.
         at_us: Microseconds since 1970 UTC.
     """
+    return _find_period(per, time_zone, at_us - at_us % QUARTER_US)
+
+
+# Each attempt asks for the periods of all caps several times, and nearly always for the same ones.
+@lru_cache(maxsize=1_000)
+def _find_period(per: Per, time_zone: str, at_us: int) -> Period:
     # By the calendar and not by 24 hours: a day on which clocks change has 23 or 25.
     here = to_instant(at_us).astimezone(ZoneInfo(time_zone))
     start = here.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)

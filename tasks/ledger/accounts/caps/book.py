@@ -15,14 +15,11 @@ from typing import Any
 from sqlalchemy import Connection, Table, bindparam, select, text, tuple_, update
 
 from tasks.core.caps.cap import Payer, Scope
-from tasks.core.caps.periods import check_time_zone
+from tasks.core.caps.periods import QUARTER_US, check_time_zone
 from tasks.core.database import build_insert
 from tasks.core.identity import to_canonical_json
 from tasks.ledger.accounts.caps.schema import scopes, spending, totals
 from tasks.ledger.accounts.predictions import SCHEMA
-
-QUARTER_US = 15 * 60 * 1_000_000
-"""All time zones begin their days on a quarter of an hour of UTC."""
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, select, tuple_
 
-from tasks.core.caps.cap import CapSettings, Payer
+from tasks.core.caps.cap import CapSettings, Payer, Scope
 from tasks.core.database import build_insert, read_now_us
 from tasks.core.memory import split_chunks
 from tasks.ledger.accounts.caps.book import Amount, Book, begin_exclusively
@@ -109,6 +109,7 @@ class _Writing:
     def __init__(self, db: Connection, charger: Charger, book: Book, at_us: int, rows: dict[Key, Row[Any]]) -> None:
         self._db = db
         self._charger = charger
+        self._caps = [(cap, cap.scope) for cap in charger.caps]
         self._book = book
         self._at_us = at_us
         self._rows: dict[Key, dict[str, Any]] = {key: dict(row._mapping) for key, row in rows.items()}  # noqa: SLF001  its public name
@@ -121,8 +122,8 @@ class _Writing:
             return None
         # Numbers of attempts that never left are used again; the earlier one counts nothing any more.
         self._count(charge.key, None)
-        for cap in self._charger.caps:
-            if cap.scope.covers(charge.payer) and (refusal := self._find_refusal(cap, charge)) is not None:
+        for cap, scope in self._caps:
+            if scope.covers(charge.payer) and (refusal := self._find_refusal(cap, scope, charge)) is not None:
                 return refusal
         self._count(charge.key, self._build_row(charge.key, charge.payer, OPEN, Amount(charge.micros, charge.images)))
         return None
@@ -159,8 +160,8 @@ class _Writing:
             self._db.execute(_build_replacement(self._db.dialect.name), kept)
         self._book.write()
 
-    def _find_refusal(self, cap: CapSettings, charge: Charge) -> Refusal | None:
-        counted, period = self._book.read(cap.scope, self._at_us), cap.scope.find_period(self._at_us)
+    def _find_refusal(self, cap: CapSettings, scope: Scope, charge: Charge) -> Refusal | None:
+        counted = self._book.read(scope, self._at_us)
         if cap.images is not None:
             left, wanted = cap.images - counted.images, charge.images
         else:
@@ -168,7 +169,7 @@ class _Writing:
         # What takes nothing of a full cap passes it: a free image one on money, a judge's call one on images.
         if wanted <= left or not wanted:
             return None
-        return Refusal(cap=cap, left=max(0, left), frees_at_us=period.end_us)
+        return Refusal(cap=cap, left=max(0, left), frees_at_us=scope.find_period(self._at_us).end_us)
 
     def _count(self, key: Key, row: dict[str, Any] | None) -> None:
         """Put a row in the place of what is counted for an attempt."""
