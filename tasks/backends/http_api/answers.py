@@ -57,6 +57,11 @@ def has_ended(answer: Answer, options: HttpOptions) -> bool:
     return _is_one_of(answer.read(state.at), [*state.succeeded, *state.failed])
 
 
+def is_unknown(answer: Answer, options: HttpOptions) -> bool:
+    """True if the state says that the service does not know the prediction."""
+    return isinstance(options.state, States) and _is_one_of(answer.read(options.state.at), options.state.unknown)
+
+
 def has_succeeded(answer: Answer, options: HttpOptions) -> bool:
     """True if it ended well."""
     state = options.state

@@ -97,6 +97,10 @@ class States(Section):
     at: Place = Field(description="where the state stands")
     succeeded: list[str] = Field(min_length=1, description="names of the state of one that ended well")
     failed: list[str] = Field(min_length=1, description="names of the states of those that ended otherwise")
+    unknown: list[str] = Field(
+        default_factory=list,
+        description="names of the state of one that the service does not know, or not yet: as a 404",
+    )
 
 
 class Output(Section):

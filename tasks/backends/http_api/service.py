@@ -81,7 +81,10 @@ class DescribedService:
         # It was stored as the id, because a resumed run has nothing else to ask by.
         url = None if call.at is None else self.addresses.check(prediction_id)
         answer = await self.ask(call, {"id": prediction_id, "model": self._model}, url=url)
-        return self.parse(answer, prediction_id, needs_json=self._options.state_in_json)
+        parsed = self.parse(answer, prediction_id, needs_json=self._options.state_in_json)
+        if answers.is_unknown(parsed, self._options):
+            raise OutputGone("the service knows no such prediction", cost_micros=None)
+        return parsed
 
     async def ask_result(self, call: Call, prediction_id: str, last: Answer) -> Answer:
         """The answer to the call that gives the image of a prediction that ended; free.

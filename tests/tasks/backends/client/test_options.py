@@ -35,6 +35,13 @@ def test_what_is_no_address_is_a_mistake_in_the_configuration(instance: dict[str
         open_backend(wrong)
 
 
+@pytest.mark.parametrize("end", ["?version=1", "/?", "#/v1"])
+def test_an_address_that_paths_are_put_behind_ends_without_a_query(end: str) -> None:
+    """Every call would go to one and the same place."""
+    with pytest.raises(ConfigError, match="without what begins with"):
+        open_backend({"type": "openai", "model": "m", "api_base": f"https://api.example/v1{end}"})
+
+
 def test_a_login_that_makes_an_address_none_is_not_shown() -> None:
     """A password with a slash ends the host: the message has no part of it."""
     with pytest.raises(ConfigError, match="is not an address") as caught:

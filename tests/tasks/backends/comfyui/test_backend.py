@@ -124,6 +124,22 @@ def test_settings_that_cannot_work_are_named(changes: dict[str, Any], words: str
         open_backend(comfyui.instance("http://127.0.0.1:1", **changes))
 
 
+def test_numbers_of_nodes_may_be_numbers(tmp_path: Path) -> None:
+    """As YAML reads them, in a node's key and in the links to it; the server knows texts alone."""
+    graph = json.loads(json.dumps(WORKFLOW))
+    written = {
+        int(number): {
+            **node,
+            "inputs": {
+                name: [int(value[0]), value[1]] if isinstance(value, list) else value
+                for name, value in node["inputs"].items()
+            },
+        }
+        for number, node in graph.items()
+    }
+    assert embed_workflow(written, "", folder=tmp_path) == embed_workflow(graph, "", folder=tmp_path)
+
+
 async def test_servers_are_asked_for_nodes_and_models(server: ComfyUI) -> None:
     """A node or model that a server lacks is an error before the run, a value out of bounds one of its row."""
     instance = comfyui.instance(server.url)

@@ -41,7 +41,7 @@ create:
 opts_at: /parameters
 id: /output/task_id
 poll: {url: "SERVER/api/v1/tasks/{id}", headers: {Authorization: "Bearer {env:ANY_KEY}"}}
-state: {at: /output/task_status, succeeded: [SUCCEEDED], failed: [FAILED, CANCELED, UNKNOWN]}
+state: {at: /output/task_status, succeeded: [SUCCEEDED], failed: [FAILED, CANCELED], unknown: [UNKNOWN]}
 error: [/output/message, /output/results/0/message]
 output: {at: "$.output.results[*].url"}
 """
@@ -144,6 +144,16 @@ _CASES = {
         service=DASHSCOPE,
         answers=[_TASK, {"output": {"task_status": "SUCCEEDED", "results": [{"url": ADDRESS}]}}, IMAGE],
         sent='"parameters":{"n":1,',
+        cost_usd=0.035,
+    ),
+    "not known yet": Case(
+        service=DASHSCOPE,
+        answers=[
+            _TASK,
+            {"output": {"task_status": "UNKNOWN"}},
+            {"output": {"task_status": "SUCCEEDED", "results": [{"url": ADDRESS}]}},
+            IMAGE,
+        ],
         cost_usd=0.035,
     ),
     "refused in a task": Case(
