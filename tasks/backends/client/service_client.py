@@ -14,6 +14,8 @@ from tasks.backends.client.transport import Transport
 
 PATHS_KEPT = 256
 """Whole addresses that a client remembers, by the path that they were asked for with."""
+LONGEST_PATH = 500
+"""Characters; a longer one is a signed address or a service's own word, and comes once."""
 
 
 class ServiceClient(httpx.AsyncClient):
@@ -31,14 +33,16 @@ class ServiceClient(httpx.AsyncClient):
     def build_request(self, method: str, url: httpx.URL | str, **options: Any) -> httpx.Request:
         """As httpx has it."""
         # httpx parses a path and joins it with the base address character by character, and every create has the same one.
-        known = self._addresses.get(url) if isinstance(url, str) and not options.get("params") else None
-        request = super().build_request(method, url if known is None else known, **options)
-        if known is None and isinstance(url, str) and not options.get("params"):
-            # A look at a single prediction has a path of its own, so an old one goes for each new one.
-            while len(self._addresses) >= PATHS_KEPT:
-                del self._addresses[next(iter(self._addresses))]
-            self._addresses[url] = request.url
-        return request
+        path = url if isinstance(url, str) and len(url) <= LONGEST_PATH and not options.get("params") else None
+        if path is None or path not in self._addresses:
+            request = super().build_request(method, url, **options)
+            if path is not None:
+                # A look at a single prediction has a path of its own, so the oldest one goes for each new one.
+                while len(self._addresses) >= PATHS_KEPT:
+                    del self._addresses[next(iter(self._addresses))]
+                self._addresses[path] = request.url
+            return request
+        return super().build_request(method, self._addresses[path], **options)
 
     async def send(self, request: httpx.Request, *, stream: bool = False, **_: Any) -> httpx.Response:
         """The answer, its body read unless `stream`. Every other way to make a call comes here.
