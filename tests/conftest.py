@@ -13,6 +13,9 @@ import pytest
 
 from tests.support.surroundings import NO_TELEMETRY, PERSONAL_PREFIXES
 
+SHARE_WHILE_A_SERVER_STARTS = 10
+"""One in so many of the short tests of a process comes before its long ones."""
+
 pytest_plugins = [
     "tests.support.memory",
     "tests.support.services.browser",
@@ -51,22 +54,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     A process of pytest-xdist first gets the next so many of the tests, and takes those of others when it has none left.
     The first one gets all tests of local models: loading torch takes seconds of CPU and half a gigabyte in each process.
+    It also starts the server that long tests share; the others have short ones to do meanwhile. The second one gets all
+    tests of a server with a scheduler, which would else be started in each process, and is at work while nobody asks it.
     """
     processes = int(getattr(config, "workerinput", {}).get("workercount", 1))
     if processes == 1:
         return
     long: list[pytest.Item] = []
-    local: list[pytest.Item] = []
+    kept: dict[str, list[pytest.Item]] = {"tiny_flux": [], "prefect_service": []}
     others: list[pytest.Item] = []
     for item in items:
-        is_local = "tiny_flux" in getattr(item, "fixturenames", ())
-        (local if is_local else long if item.get_closest_marker("server") else others).append(item)
+        fixture = next((name for name in kept if name in getattr(item, "fixturenames", ())), None)
+        by_length = long if item.get_closest_marker("server") else others
+        (by_length if fixture is None else kept[fixture]).append(item)
+    # What is long by itself comes first, and what an idle process may take over comes last.
+    own = [[*long[0::processes], *kept["tiny_flux"]], [*kept["prefect_service"], *long[1::processes]]]
+    own += [long[number::processes] for number in range(2, processes)]
     ordered: list[pytest.Item] = []
     for number in range(processes):
         size = (len(items) - len(ordered)) // (processes - number)
-        share = [*long[number::processes], *(local if number == 0 else [])]
+        share = own[number]
         rest = max(0, size - len(share))
-        ordered += [*share, *others[:rest]]
+        before = 0 if number < 2 else rest // SHARE_WHILE_A_SERVER_STARTS
+        ordered += [*others[:before], *share, *others[before:rest]]
         others = others[rest:]
     items[:] = ordered
 
