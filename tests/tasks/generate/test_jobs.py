@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -357,14 +357,21 @@ async def test_a_stop_leaves_the_rest_open(out: Path) -> None:
 
 async def test_a_drain_lands_what_is_in_flight(out: Path) -> None:
     """After the first Ctrl-C no new submit leaves, and every prediction in flight becomes a picture."""
-    backend = ScriptedBackend(latency_s=0.05)
+    backend, drained, waiting = ScriptedBackend(), asyncio.Event(), list[Job]()
     jobs = [make_job(number) for number in range(12)]
     async with open_scripted(out, backend, jobs, concurrency=4) as batch:
-        generating = asyncio.create_task(generate_range(batch, *EVERYTHING))
-        while backend.in_flight < 4:
-            await asyncio.sleep(0.001)
-        batch.stop.drain()
-        await generating
+        wait = backend.wait
+
+        async def drain_at_the_fourth(job: Job, prediction: Prediction) -> Prediction:
+            waiting.append(job)
+            if len(waiting) == 4:
+                batch.stop.drain()
+                drained.set()
+            await drained.wait()
+            return await wait(job, prediction)
+
+        backend.wait = drain_at_the_fourth  # type: ignore[method-assign]
+        await generate_range(batch, *EVERYTHING)
         counts = await count_jobs(batch.engine)
     assert (counts.succeeded, counts.planned) == (4, 8)
     assert backend.calls["submit"] == 4
@@ -523,11 +530,13 @@ class Crowded(ScriptedBackend):
 
     now: int = 0
     most: int = 0
+    full: asyncio.Barrier = field(default_factory=lambda: asyncio.Barrier(MOST_IN_MEMORY))
 
     async def fetch(self, job: Job, prediction: Prediction) -> bytes:
-        """Take a moment, in which the others begin."""
+        """Take until as many have begun as may, and a moment, in which no other one begins."""
         self.now += 1
         self.most = max(self.most, self.now)
-        await asyncio.sleep(0.2)
+        await asyncio.wait_for(self.full.wait(), PATIENCE_S)
+        await asyncio.sleep(0.05)
         self.now -= 1
         return await super().fetch(job, prediction)

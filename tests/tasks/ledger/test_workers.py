@@ -86,7 +86,7 @@ def finished(worker: subprocess.Popen[str]) -> int:
 
 def test_a_killed_worker_is_taken_over_when_its_leases_end(batch: Path, start: Start) -> None:
     """Another worker does every free job, leaves those of the dead one alone, and does them once their leases end."""
-    worker = start(0.3)
+    worker = start(1.0)
     wait_until(batch, "SELECT 1 FROM jobs WHERE state = 'succeeded'", worker)
     worker.kill()
     worker.communicate()
@@ -108,7 +108,7 @@ def test_a_killed_worker_is_taken_over_when_its_leases_end(batch: Path, start: S
 @pytest.mark.parametrize("out", ["postgresql"], indirect=True)  # stopped while it writes, it would lock all of SQLite
 def test_a_stopped_worker_that_comes_back_changes_nothing(batch: Path, start: Start) -> None:
     """Wherever it was stopped, in a transaction too, another worker does all its jobs; then it sends and writes nothing."""
-    worker = start(0.3)
+    worker = start(1.0)
     wait_until(batch, "SELECT 1 FROM jobs WHERE state = 'succeeded'", worker)
     worker.send_signal(signal.SIGSTOP)
     try:

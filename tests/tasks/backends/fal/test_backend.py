@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from tests.support.fakes.fal_queue import FalQueue, instance
 from tests.support.fakes.serving import serving
 
 HASTY = Clock(sleep=lambda seconds: asyncio.sleep(seconds / 100))
+RUSHING = replace(HASTY, monotonic_s=lambda: time.monotonic() * 100)
+"""For a time-out that has to come."""
 PRICE_MICROS = 3_000
 
 
@@ -32,10 +36,10 @@ async def provider(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FalQueue]:
         yield service
 
 
-async def run(out: Path, provider: FalQueue, jobs: int = 3, **changes: Any) -> Any:
+async def run(out: Path, provider: FalQueue, jobs: int = 3, clock: Clock = HASTY, **changes: Any) -> Any:
     """Generate so many jobs and count."""
     chosen = instance(provider.url, **changes)
-    return await generate(out, chosen, [make_instance_job(chosen, number) for number in range(jobs)], clock=HASTY)
+    return await generate(out, chosen, [make_instance_job(chosen, number) for number in range(jobs)], clock=clock)
 
 
 async def test_a_batch_without_faults(out: Path, provider: FalQueue) -> None:
@@ -96,7 +100,7 @@ async def test_one_that_takes_too_long_is_cancelled(out: Path, provider: FalQueu
     """It may have cost something."""
     provider.break_("stuck")
     provider.looks = 10**6
-    counts = await run(out, provider, 1, timeout_s=5.0)
+    counts = await run(out, provider, 1, RUSHING, timeout_s=5.0)
     assert (dict(counts.errors), counts.cost_unknown, len(provider.cancelled)) == ({"timeout": 1}, 1, 1)
 
 
