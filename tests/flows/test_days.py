@@ -27,6 +27,14 @@ from tests.support.waiting import PATIENCE_S, eventually
 pytestmark = [pytest.mark.server, pytest.mark.soak]
 
 ROWS, BUDGET_USD, PRICE_USD = 8, 0.05, 0.003
+SLOW = "slow"
+"""File beside the simulator: while it is there, images take so long that a slow machine has the time to cancel or kill a run among them."""
+SLOWED = f"""
+from pathlib import Path
+from tasks.backends.replicate_simulator.settings import Settings
+Settings.latency_s = property(lambda _: 4.0 if Path({SLOW!r}).exists() else 0.5, lambda *_: None)
+"""
+"""Code for `Cli.before` of the simulator."""
 NIGHT, RESUMER = "generate-batch/week", "resume-failed/week"
 FIRST_DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=9)
 
@@ -85,6 +93,13 @@ class Week:
         eventually(lambda: pictures(self.folder(day)) >= 2)
         return run
 
+    @contextmanager
+    def slowed(self) -> Iterator[None]:
+        """A service that takes seconds for an image."""
+        (self.cli.folder / SLOW).touch()
+        yield
+        (self.cli.folder / SLOW).unlink()
+
     def resume(self) -> str:
         """Run `resume-failed` now; gives its message."""
 
@@ -103,8 +118,9 @@ class Week:
 @pytest.fixture
 def week(tmp_path: Path, prefect_service: PrefectService) -> Iterator[Week]:
     """An empty week."""
-    cli = Cli(tmp_path, {**prefect_service.environ, **TOKEN})
-    simulator = cli.start("simulate", "--port", "0", "--latency", "0.5")
+    cli = Cli(tmp_path, {**prefect_service.environ, **TOKEN}, before=SLOWED)
+    simulator = cli.start("simulate", "--port", "0")
+    cli.before = ""
     assert simulator.stdout is not None
     line = next(line for line in simulator.stdout if "http://127.0.0.1" in line)
     try:
@@ -129,12 +145,13 @@ def test_a_week_of_nights_pays_once_for_each_image(week: Week) -> None:
     states: dict[int, str] = {}
     with week.served() as serving:
         states[0] = service.ended(week.schedule(0))["state_name"]
-        cancelled = week.busy(1)
-        service.ask("POST", f"/flow_runs/{cancelled}/set_state", state={"type": "CANCELLING"})
-        states[1] = service.ended(cancelled)["state_name"]
-        killed = week.busy(2)
-        kill_flow(serving)
-        states[2] = service.ended(killed)["state_name"]
+        with week.slowed():
+            cancelled = week.busy(1)
+            service.ask("POST", f"/flow_runs/{cancelled}/set_state", state={"type": "CANCELLING"})
+            states[1] = service.ended(cancelled)["state_name"]
+            killed = week.busy(2)
+            kill_flow(serving)
+            states[2] = service.ended(killed)["state_name"]
         assert "Completed" in week.resume()
         first, second = week.busy(3), week.schedule(4)
         states[3], states[4] = (service.ended(run)["state_name"] for run in (first, second))
