@@ -22,9 +22,9 @@ from tests.support.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.server, pytest.mark.soak]
 
-KILLS = int(os.environ.get("IMAGEN_TWO_BATCHES_KILLS", "50"))
+KILLS = int(os.environ.get("IMAGEN_TWO_BATCHES_KILLS", "16"))
 """Over both batches."""
-JOBS = int(os.environ.get("IMAGEN_TWO_BATCHES_JOBS", "200"))
+JOBS = int(os.environ.get("IMAGEN_TWO_BATCHES_JOBS", "120"))
 """Of each batch; 50000 and no kills make 100,000 creates of both, as fast as the machine can."""
 PER_MIN = 600 if KILLS else 60_000
 """Creates that the account allows: at Replicate's 600, 100,000 of them would take three hours."""

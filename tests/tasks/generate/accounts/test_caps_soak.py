@@ -28,7 +28,7 @@ pytestmark = pytest.mark.soak
 
 CREATES = int(os.environ.get("IMAGEN_CAPS_CREATES", "800"))
 """Of all batches together."""
-KILLS = int(os.environ.get("IMAGEN_CAPS_KILLS", "8"))
+KILLS = int(os.environ.get("IMAGEN_CAPS_KILLS", "4"))
 BATCHES = {"one": "studio", "two": "studio", "three": "night", "four": "night"}
 """Their callers."""
 JOBS = CREATES // len(BATCHES)
