@@ -66,7 +66,9 @@ def _check(name: str, config: str | None, *, agreed: bool, json: bool) -> NoRetu
         summary, jobs = asyncio.run(run_trial(request))
     record = summary.as_dict()
     paths = list_paths(jobs)
-    told = f"{name} works: {paths[0]}" if paths else "\n".join(explain_rest(jobs, record["out"]))
+    # A batch that stopped, as for a key that is refused, leaves no failed job to explain it.
+    why = explain_rest(jobs, record["out"]) or [f"{name} does not work: {record['outcome']}"]
+    told = f"{name} works: {paths[0]}" if paths else "\n".join(why)
     if json:
         print(dump_json({"backend": name, "works": bool(paths), "told": told, "cost_usd": record["cost_usd"]}))
     else:

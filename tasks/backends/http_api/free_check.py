@@ -22,12 +22,13 @@ def find_missing(options: HttpOptions) -> str | None:
     missing = [name for name in options.variables() if not read_secret(name)]
     command = options.token_command
     # PATH may differ between the shell and a scheduled run, so this is found before the first job.
-    if not missing and command is not None and shutil.which(command[0]) is None:
-        return f"install {command[0]}, which token_command names"
+    is_lacking = command is not None and shutil.which(command[0]) is None
+    program = [f"install {command[0]}, which token_command names"] if command is not None and is_lacking else []
     # Other variables, such as an account's name, stand before the key in some addresses.
     sources = (source for name in missing if (source := find_key_source(name)))
     made = "".join(f" (a key is made at {source})" for source in islice(sources, 1))
-    return f"set {', '.join(missing)}{made}" if missing else None
+    # Both at once: who sets the variable would otherwise learn of the program by the next try.
+    return "; ".join([*([f"set {', '.join(missing)}{made}"] if missing else []), *program]) or None
 
 
 def check_service(context: BackendContext, options: HttpOptions, api: DescribedApi) -> str | None:
