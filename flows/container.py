@@ -4,6 +4,7 @@ A container's end is a SIGTERM to its first process only, and the kernel drops i
 `prefect flow-run execute`, which the jobs of work pools start, does not catch it (3.9.1, 2026-11), and the process of
 the flow below it would never hear of it: images in flight would be paid for and lost with the SIGKILL that follows.
 So it goes to every process that catches it, once each, as soon as it does: also to one that is still loading.
+A worker that hears of it sends SIGKILL to its runs at once (3.9.1, 2026-11). It is told when they have ended.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,10 +25,14 @@ NOT_FOUND_STATUS, SIGNAL_STATUS = 127, 128
 PROC = Path("/proc")
 
 
-def tell_processes(came: Iterable[int], told: set[tuple[int, int]]) -> None:
-    """Send each signal that came to every process below that catches it, and note it in `told` by pid and signal."""
+def tell_processes(came: Iterable[int], told: set[tuple[int, int]], runs: Collection[int] = ()) -> None:
+    """Send each signal that came to every process below that catches it, and note it in `told` by pid and signal.
+
+    As long as one of `runs` is there, no other process is told.
+    """
     for number in dict.fromkeys(came):
-        for pid in find_descendants(os.getpid()):
+        below = find_descendants(os.getpid())
+        for pid in [pid for pid in below if pid in runs] or below:
             if (pid, number) not in told and does_catch(pid, number):
                 told.add((pid, number))
                 with suppress(ProcessLookupError):
@@ -58,10 +63,19 @@ def does_catch(pid: int, number: int) -> bool:
     return False
 
 
+def find_runs(command: list[str], worker: int) -> list[int]:
+    """Find the runs that a Prefect worker has in its hands; none where the command starts something else."""
+    # As `prefect worker start`, or with an interpreter and its `-m` before it.
+    if ["worker", "start"] not in (command[1:3], command[3:5]):
+        return []
+    return [pid for pid in find_descendants(worker) if does_catch(pid, signal.SIGTERM)]
+
+
 def main(command: list[str]) -> int:
     """Run a command to its end and return its exit status."""
     came: list[int] = []
     told: set[tuple[int, int]] = set()
+    runs: list[int] | None = None
 
     def note(number: int, _: object) -> None:
         # A second one of a kind is told again, because it means to stop at once.
@@ -76,7 +90,10 @@ def main(command: list[str]) -> int:
         sys.stderr.write(f"{command[0]}: {exc.strerror}\n")
         return NOT_FOUND_STATUS
     while True:
-        tell_processes(came, told)
+        if came and runs is None:
+            # Those of now: with the ones that the worker still starts, it would never be told.
+            runs = find_runs(command, program.pid)
+        tell_processes(came, told, runs or ())
         # Of all children: the first process inherits those of processes that ended.
         ended, status = os.waitpid(-1, os.WNOHANG)
         if ended == program.pid:

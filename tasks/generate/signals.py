@@ -20,6 +20,8 @@ PATIENCE_S = 5.0
 """Seconds that a second signal waits for an orderly end; the ledger is consistent at any moment."""
 ECHO_S = 10.0
 """Seconds in which a parent process may pass the same Ctrl-C on as SIGTERM: one request, not two."""
+PREFECT_RUN = "PREFECT__FLOW_RUN_ID"
+"""Set by Prefect where its worker or runner has started this process; it sends SIGKILL where it can wait no longer."""
 
 _heard: ContextVar[tuple[StopSignal, Callable[[], None]] | None] = ContextVar("heard", default=None)
 """What signals stop in this context, and the function that listens for them."""
@@ -55,6 +57,8 @@ async def _install_handlers(stop: StopSignal) -> AsyncIterator[None]:
             stop.drain()
         elif number == HANG_UP:
             return  # shells send it once more, and nobody is left who could have meant it
+        elif number == signal.SIGTERM and PREFECT_RUN in os.environ:
+            return  # systemd and a container's first process tell every process, and Prefect's worker tells its runs
         elif number != first[0][0] and loop.time() - first[0][1] < ECHO_S:
             return
         elif current is not None and not current.cancelling():

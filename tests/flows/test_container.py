@@ -124,6 +124,29 @@ import subprocess, sys
 sys.exit(subprocess.run([sys.executable, "-c", {LATE!r}]).returncode)
 """
 """Prefect's command above it, which does not catch SIGTERM at all."""
+RUN = """
+import signal, sys, time
+def land(*_):
+    print("landed", flush=True)
+    sys.exit()
+signal.signal(signal.SIGTERM, land)
+print("ready", flush=True)
+while True:
+    time.sleep(0.1)
+"""
+WORKER = f"""
+import signal, subprocess, sys, time
+def kill(*_):
+    run.kill()
+    print("worker told", flush=True)
+    sys.exit()
+signal.signal(signal.SIGTERM, kill)
+run = subprocess.Popen([sys.executable, "-c", {RUN!r}])
+run.wait()
+while True:
+    time.sleep(0.1)
+"""
+"""Prefect's worker, which is no friend of its runs; it collects the one that ended."""
 
 
 def test_a_signal_reaches_the_flow_below_prefects_command() -> None:

@@ -32,6 +32,17 @@ async def test_a_ctrl_c_passed_on_by_a_process_above_is_no_second_one() -> None:
     assert stop.interrupted
 
 
+async def test_a_run_of_a_worker_takes_every_sigterm_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container or systemd tells worker and run, and then the worker tells its run: images in flight still land."""
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "11111111-1111-1111-1111-111111111111")
+    stop = StopSignal()
+    async with handle_signals(stop):
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(0.05)
+    assert stop.interrupted
+
+
 async def test_a_flow_within_a_run_leaves_ctrl_c_to_the_run() -> None:
     """Both handle signals for one batch; when the flow has ended, while Prefect is told so, the run still hears."""
     stop = StopSignal()
