@@ -55,11 +55,7 @@ async def _install_handlers(stop: StopSignal) -> AsyncIterator[None]:
         if not first:  # a batch that stopped by itself never becomes an interrupted one, and is ended by two as well
             first.append((number, loop.time()))
             stop.drain()
-        elif number == HANG_UP:
-            return  # shells send it once more, and nobody is left who could have meant it
-        elif number == signal.SIGTERM and PREFECT_RUN in os.environ:
-            return  # systemd and a container's first process tell every process, and Prefect's worker tells its runs
-        elif number != first[0][0] and loop.time() - first[0][1] < ECHO_S:
+        elif _is_echo(number, first[0][0], loop.time() - first[0][1]):
             return
         elif current is not None and not current.cancelling():
             # Lets open predictions be cancelled at the provider before the process ends.
@@ -83,3 +79,12 @@ async def _install_handlers(stop: StopSignal) -> AsyncIterator[None]:
             loop.remove_signal_handler(number)
             with suppress(TypeError):  # a handler that was not set from Python cannot be put back
                 signal.signal(number, handler)
+
+
+def _is_echo(number: signal.Signals, first: signal.Signals, elapsed_s: float) -> bool:
+    """Tell whether a further signal means no more than the first one did."""
+    if number == HANG_UP:
+        return True  # shells send it once more, and nobody is left who could have meant it
+    if number == signal.SIGTERM and PREFECT_RUN in os.environ:
+        return True  # systemd and a container's first process tell every process, and Prefect's worker tells its runs
+    return number != first and elapsed_s < ECHO_S
