@@ -190,6 +190,8 @@
     jobs = all;
     Gallery.onChange((changed) => changed.some((key) => key !== "job") && show());
     Gallery.onChange((changed) => changed.includes("job") && openFromAddress());
+    // Images that could not be loaded while the server was away are asked for again.
+    Gallery.onReturn(() => show({ keepPlace: true }));
     show();
     openFromAddress();
     await Gallery.pause();

@@ -20,6 +20,13 @@
   let byId = new Map();
   const listeners = [];
   const undo = [];
+  let isAway = false;
+  let cameBack = () => {};
+
+  // `listener` is called when the review's server answers again.
+  Gallery.onReturn = (listener) => {
+    cameBack = listener;
+  };
 
   Gallery.onJudged = (listener) => listeners.push(listener);
 
@@ -156,7 +163,10 @@
         if (!same) keep(row.job_id, row.reviewer, row);
       });
       if (outbox.isEmpty()) Gallery.tellVerdicts("", { onlyAfter: "The review" });
+      if (isAway) cameBack();
+      isAway = false;
     } catch {
+      isAway = true;
       // The outbox has said more: how many wait.
       if (outbox.isEmpty()) Gallery.tellVerdicts("The review's server does not answer; start `imagen review` again.");
     }
