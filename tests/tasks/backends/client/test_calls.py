@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import httpx
@@ -181,3 +183,10 @@ async def test_an_address_that_is_remembered_is_the_one_that_httpx_builds(base: 
             )
     await calls.close()
     await plain.aclose()
+
+
+def test_a_backend_loads_no_client_until_it_sends() -> None:
+    """A plan and a finished batch that is run again build a backend and send nothing: aiohttp would be a tenth of their time."""
+    code = "import sys, tasks.backends.replicate.backend; print('aiohttp' in sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert printed.stdout.strip() == "False"
