@@ -165,4 +165,5 @@ class LostCreates:
             # A page that breaks is asked for again by itself, for of many pages one often does.
             return await list_predictions(find, values, partial(retry_look(httpx.HTTPError, self.clock.sleep), ask))
         except httpx.HTTPError as exc:
-            raise Ambiguous(f"the look-up gives no answer ({type(exc).__name__})", cost_micros=None) from exc
+            reason = self.api.calls.describe_error(exc)
+            raise Ambiguous(f"the look-up gives no answer ({reason})", cost_micros=None) from exc

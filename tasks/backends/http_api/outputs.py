@@ -8,6 +8,7 @@ import httpx
 
 from tasks.backends.client.downloads import Delivery, keep_answer
 from tasks.backends.client.polling import Polling
+from tasks.backends.client.wrapped import unwrap_images
 from tasks.backends.http_api import answers
 from tasks.backends.http_api.answer import Answer
 from tasks.backends.http_api.answers import ImageOutput
@@ -129,13 +130,13 @@ class Outputs:
         try:
             place = self.api.addresses.resolve_image(output.address or "")
             try:
-                return await self.delivery.fetch(place)
+                return _take_out(await self.delivery.fetch(place))
             except OutputGone:
                 # A signed address runs out, and the service signs a new one for each look; this image is paid for.
                 fresh = await self._find_fresh_address(prediction.prediction_id)
                 if fresh in {None, place}:
                     raise
-                return await self.delivery.fetch(fresh or place)
+                return _take_out(await self.delivery.fetch(fresh or place))
         except JobError as error:
             error.cost_micros = prediction.cost_micros
             raise keep_answer(error, output.raw) from error
@@ -152,6 +153,14 @@ class Outputs:
     def read_words(self, answer: Answer) -> str:
         """Read the service's words on what went wrong, fit for a message."""
         return self.api.calls.error_text(answers.read_error_text(answer, self.options))
+
+
+def _take_out(body: bytes) -> bytes:
+    """The first image of a zip file; anything else, and a damaged one, as it came: what it is is told where it is checked."""
+    try:
+        return unwrap_images(body, "")[0]
+    except ValueError:
+        return body
 
 
 def _explain_late(answer: Answer | None, options: HttpOptions, *, timeout_s: float) -> JobError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,6 +132,16 @@ def _leonardo(**image: Any) -> list[Any]:
     return [created, {"generations_by_pk": {"status": "COMPLETE", "generated_images": [{"url": ADDRESS, **image}]}}]
 
 
+def _zip_image() -> bytes:
+    """An answer that is a zip file with a text and an image."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("about.json", "{}")
+        file.writestr("image.png", b"\x01image")
+    data = archive.getvalue()
+    return f"HTTP/1.1 200 OK\r\nContent-Type: application/zip\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data
+
+
 _TASK = {"output": {"task_status": "PENDING", "task_id": "t-1"}, "request_id": "r"}
 _FLAGGED = {"task_status": "FAILED", "code": "DataInspectionFailed", "message": "Input data may contain bad content."}
 _CASES = {
@@ -176,6 +188,11 @@ _CASES = {
         answers=[{"data": {"image_urls": [ADDRESS]}, "base_resp": {"status_code": 0, "status_msg": "success"}}, IMAGE],
         row={"aspect_ratio": "16:9"},
         sent='"aspect_ratio":"16:9"',
+        cost_usd=0.0035,
+    ),
+    "a zip file at an address": Case(
+        service=MINIMAX,
+        answers=[{"data": {"image_urls": [[ADDRESS]]}, "base_resp": {"status_code": 0}}, _zip_image()],
         cost_usd=0.0035,
     ),
     "no credit in a 200": Case(
