@@ -176,7 +176,7 @@ def _explain_late(answer: Answer | None, options: HttpOptions, *, timeout_s: flo
         return Transient(words, kind="timeout", cost_micros=None)
     state = error_text(answer.read(options.state.at), most_chars=MOST_STATE_CHARS)
     words += f"; its state is still {state!r}"
-    # A name that nobody configured may be that of the end: tried again, each attempt would be paid for and thrown away.
+    # A name that nobody configured may be that of the end: every job would be paid for, waited for and thrown away.
     if options.output.at is not None and list_images(answer, options):
         return UnreadableAnswer(f"{words}, and it holds an image; look at `state`", raw=answer.raw, cost_micros=None)
     return Transient(words, kind="timeout", cost_micros=None)

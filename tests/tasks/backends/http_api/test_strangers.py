@@ -282,7 +282,7 @@ async def test_a_service_that_nobody_has_described(name: str, monkeypatch: pytes
 
 
 async def test_a_state_that_nobody_configured_is_told_with_its_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A prediction that was ready all the time is kept and stops the batch: tried again, it would be paid for once more."""
+    """A prediction that was ready all the time is kept and stops the batch: the next ones would be paid for and lost too."""
     monkeypatch.setenv("ANY_KEY", "sk-0123456789")
     done = {"output": {"task_status": "DONE", "results": [{"url": ADDRESS}]}}
     case = Case(service=DASHSCOPE + "timeout_s: 0.2", answers=[])
