@@ -21,6 +21,7 @@ from tests.support.factories import make_job
 from tests.support.scripted_backend import ScriptedBackend
 from tests.support.scripted_batch import EVERYTHING, open_scripted
 from tests.support.services.processes import free_port
+from tests.support.waiting import PATIENCE_S
 
 
 class Warnings(Display):
@@ -77,7 +78,7 @@ async def test_prometheus_reads_them_over_http(out: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("OTEL_EXPORTER_PROMETHEUS_PORT", str(port))
     async with open_scripted(out, ScriptedBackend(), [make_job(number) for number in range(2)]) as batch:
         await generate_range(batch, *EVERYTHING)
-        async with httpx.AsyncClient(trust_env=False) as browser:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as browser:
             page = (await browser.get(f"http://127.0.0.1:{port}/metrics")).text
     lines = {line.partition("{")[0]: line.rpartition(" ")[2] for line in page.splitlines() if line.startswith("imagen")}
     assert (lines["imagen_images_total"], lines["imagen_in_flight"]) == ("2.0", "0.0")
