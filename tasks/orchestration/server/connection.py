@@ -98,6 +98,8 @@ class ServerHandle:
         # Prefect's own error for what is gone has no words, but a cause that has.
         lines = (str(each).partition("\n")[0] for each in (exc, exc.__cause__))
         words = next((line for line in lines if line not in {"", "None"}), type(exc).__name__)
+        # A page that explains the number 401 helps nobody to log in.
+        words = words.partition(" - For more information")[0]
         kept = "what is done is kept, and the same command goes on"
         # Prefect builds serializers and looks up blocks that its settings name only when a run begins.
         if isinstance(exc, ValueError) and not isinstance(exc, JSONDecodeError):

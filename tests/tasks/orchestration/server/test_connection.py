@@ -338,7 +338,10 @@ def test_the_cause_is_the_last_error_of_the_output(output: str, cause: str | Non
 def test_a_server_of_ours_that_fails_names_the_disk_before_any_setting(tmp_path: Path) -> None:
     """A folder that takes no files keeps the cause out of the log; PREFECT_API_URL is for a server of the user's."""
     assert "PREFECT_ variables" in str(ServerHandle(api_url="http://x/api").explain(ValueError("no such block")))
-    users, refused = ServerHandle(api_url="http://x/api"), RuntimeError("500 for url http://127.0.0.1\nmore")
+    users, refused = (
+        ServerHandle(api_url="http://x/api"),
+        RuntimeError("500 for url http://127.0.0.1 - For more information look elsewhere\nmore"),
+    )
     assert "500 for url http://127.0.0.1)" in str(users.explain(refused))
     assert "PREFECT_API_URL" in str(users.explain(refused))
     with subprocess.Popen(["true"]) as process:
