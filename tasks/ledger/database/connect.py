@@ -17,7 +17,7 @@ from tasks.core.errors import BatchStopped, OutputError
 from tasks.core.safe_text import error_text
 from tasks.ledger.database.location import LedgerPlace, PostgresqlSchema, SqliteFile, locate_ledger, require_ledger
 from tasks.ledger.database.postgresql_errors import explain_postgresql, is_refused_value
-from tasks.ledger.database.sqlite import explain_sqlite, is_writable, open_sqlite, read_sqlite
+from tasks.ledger.database.sqlite import explain_sqlite, has_room, is_writable, open_sqlite, read_sqlite
 
 
 @asynccontextmanager
@@ -51,7 +51,7 @@ async def open_ledger(
     if writing and isinstance(place, SqliteFile) and not is_writable(place.path):
         raise OutputError(f"{place.path}: may only be read. Ask its owner, or copy the folder and work on the copy.")
     try:
-        async with _open(place, create=create, alone=alone, is_checked=is_checked) as engine:
+        async with _open(place, create=create, alone=alone, writing=writing, is_checked=is_checked) as engine:
             yield engine
     except DBAPIError as exc:
         if (explained := _explain_foreign_rule(exc) or explain_failure(exc)) is None:
@@ -72,11 +72,12 @@ async def reach_ledger(place: LedgerPlace) -> None:
 
 
 def _open(
-    place: LedgerPlace, *, create: bool, alone: bool, is_checked: bool
+    place: LedgerPlace, *, create: bool, alone: bool, writing: bool, is_checked: bool
 ) -> AbstractAsyncContextManager[AsyncEngine]:
     if isinstance(place, SqliteFile):
         # A run needs to write and should fail if it cannot; a look at a batch should not.
-        writes = create or alone or is_writable(place.path)
+        # Whoever only looks needs no room on a full disk, and wants to know what is there.
+        writes = create or alone or writing or (is_writable(place.path) and has_room(place.path))
         return open_sqlite(place, create=create) if writes else read_sqlite(place)
     from tasks.ledger.database.postgresql import open_postgresql  # noqa: PLC0415  its driver would slow down every command
 

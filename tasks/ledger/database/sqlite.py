@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from tasks.ledger.database.soundness import check_soundness, prepare_connection
 
 _TABLES = "SELECT name, type FROM sqlite_master WHERE type IN ('table', 'trigger')"
 DRIVER = "sqlite+aiosqlite"
+INDEX_BYTES = 64 * 1024
+"""Of the index of a log, which has 32 KiB at first."""
 FULL_DISK_HINT = "free some space and run `imagen resume` on it; nothing is paid twice"
 
 
@@ -47,7 +49,7 @@ async def open_sqlite(place: SqliteFile, *, create: bool = False) -> AsyncIterat
 
 @asynccontextmanager
 async def read_sqlite(place: SqliteFile) -> AsyncIterator[AsyncEngine]:
-    """The engine of a ledger that may only be read: another user's batch, a snapshot, a read-only mount.
+    """The engine of a ledger that may only be read: another user's batch, a snapshot, a read-only mount, a full disk.
 
     SQLite cannot open such a file as usual, because readers of a write-ahead log write beside it. A file without a log
     is read in place. One with a log, or of an older version, is read from a private copy.
@@ -55,7 +57,7 @@ async def read_sqlite(place: SqliteFile) -> AsyncIterator[AsyncEngine]:
     Raises:
         InputError: It is not a ledger of ours, it is damaged, another version wrote it, or this user may not read it.
     """
-    with tempfile.TemporaryDirectory(prefix="imagen-") as folder:
+    with ExitStack() as stack:
         try:
             # Read from the head of the file, because SQLite would write beside it to answer.
             if _read_version(place.path) == SCHEMA_VERSION and not _has_log(place.path):
@@ -66,6 +68,7 @@ async def read_sqlite(place: SqliteFile) -> AsyncIterator[AsyncEngine]:
                     query={"immutable": "1", "uri": "true"},
                 )
             else:
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="imagen-"))
                 url = URL.create(DRIVER, database=str(_copy(place.path, Path(folder))))
         except OSError as exc:
             raise InputError(f"{place.path}: cannot be read ({exc.strerror})") from None
@@ -81,6 +84,14 @@ async def read_sqlite(place: SqliteFile) -> AsyncIterator[AsyncEngine]:
 def is_writable(path: Path) -> bool:
     """True where SQLite can open the file as usual: it writes beside it even to read."""
     return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)  # the log is a file of its own in the folder
+
+
+def has_room(path: Path) -> bool:
+    """True where SQLite can make the files beside this one that it reads with."""
+    try:
+        return shutil.disk_usage(path.parent).free >= INDEX_BYTES
+    except OSError:
+        return True  # the opening tells what is wrong
 
 
 def _read_version(path: Path) -> int:

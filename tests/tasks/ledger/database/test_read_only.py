@@ -86,3 +86,13 @@ async def test_its_gallery_is_written_elsewhere(batch: Path, tmp_path: Path) -> 
     assert snapshot(batch) == before
     async with open_ledger(batch) as engine:
         assert (await summarise(engine, out, now_us=Clock().now_us())).alive is False
+
+
+async def test_a_full_disk_needs_no_room_to_be_read(batch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written to look at a batch, so its images can be found and taken elsewhere."""
+    monkeypatch.setattr(connect, "is_writable", lambda _: True)
+    monkeypatch.setattr(connect, "has_room", lambda _: False)
+    before = snapshot(batch)
+    async with open_ledger(batch) as engine:
+        assert (await count_jobs(engine)).total == 2
+    assert snapshot(batch) == before
