@@ -83,20 +83,25 @@ def _is_whole(value: float | Decimal) -> bool:
 
 def parse_text(value: Any) -> str:
     """A text as it stands."""
-    if isinstance(value, Mapping) and any(
-        isinstance(part, Mapping) and "class_type" in part for part in value.values()
-    ):
-        raise ValueError("holds a workflow of ComfyUI; give the text of its node, one row for each image")
-    if isinstance(value, list | Mapping):
-        raise ValueError(f"{show(value)} is not text; write one, and a row for each")  # noqa: TRY004  pydantic reads ValueError
+    # Most are texts, and asking each whether it is a mapping takes longer than all the rest.
     if not isinstance(value, str):
-        raise ValueError(f"{show(value)} is not text; make it one (in JSON and YAML: in quotes)")  # noqa: TRY004  pydantic reads ValueError
+        raise ValueError(_explain_no_text(value))  # noqa: TRY004  pydantic reads ValueError
     # No database stores it, and no service takes it.
     if "\0" in value:
         raise ValueError("holds a NUL character; remove it")
     if len(value) > PROMPT_CHARS:
         raise ValueError(f"is {len(value)} characters long; at most {PROMPT_CHARS} are sent")
     return value
+
+
+def _explain_no_text(value: Any) -> str:
+    if isinstance(value, Mapping) and any(
+        isinstance(part, Mapping) and "class_type" in part for part in value.values()
+    ):
+        return "holds a workflow of ComfyUI; give the text of its node, one row for each image"
+    if isinstance(value, list | Mapping):
+        return f"{show(value)} is not text; write one, and a row for each"
+    return f"{show(value)} is not text; make it one (in JSON and YAML: in quotes)"
 
 
 def parse_prompt(value: Any) -> str:
@@ -109,7 +114,8 @@ def parse_prompt(value: Any) -> str:
 
 def parse_id(value: Any) -> str:
     """A text that can be a part of a file name. Whole numbers of any type are written without a point."""
-    if isinstance(value, int | float | Decimal) and not isinstance(value, bool) and _is_whole(value):
+    is_number = not isinstance(value, str) and isinstance(value, int | float | Decimal)
+    if is_number and not isinstance(value, bool) and _is_whole(value):
         _check_digits(value)
         # 7.0 and 7 are one id, whichever program wrote the table.
         value = str(int(value))
@@ -155,6 +161,8 @@ def parse_size(value: Any) -> dict[str, Any]:
 
 def is_any_seed(value: Any) -> bool:
     """True if a seed cell asks for any seed, as -1 does in most tools: that is no seed of its own."""
+    if value is None:  # as in most rows
+        return False
     text = value.strip().casefold() if isinstance(value, str) else value
     return isinstance(text, str | int | float) and text in {-1, "-1", "-1.0", "random", "rand", "any", "auto"}
 

@@ -105,8 +105,9 @@ class ColumnSorter:
     def find_questions(self, row: RawRow, cells: Mapping[str, Any], file: str) -> list[Problem]:
         """Problems for the columns that must be confirmed; each name is asked about once."""
         problems: list[Problem] = []
-        layout = self._layout(tuple(cells))
-        for name, meaning in self._questions[tuple(cells)]:
+        names = tuple(cells)
+        layout = self._layout(names)
+        for name, meaning in self._questions[names]:
             # A column that gives nothing changes nothing, so nobody has to answer for it.
             if is_missing(cells[name]) or name in row.confirmed:
                 continue

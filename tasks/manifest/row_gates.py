@@ -82,7 +82,7 @@ class RowGates:
             ConfigError: With the run's it is no rule.
         """
         layer = extra.get(RULE)
-        if not isinstance(layer, Mapping):
+        if layer is None or not isinstance(layer, Mapping):
             return self.run
         key = to_canonical_json(layer)
         if (known := self._known.get(key)) is None:

@@ -40,8 +40,8 @@ def parse_row(row: RawRow, file: str, sorter: ColumnSorter) -> Iterator[Prompt |
     except NotAPrompt as exc:
         yield Problem(file, row.line, None, str(exc))
         return
-    # Defaults too: a misspelt one would be lost for every row.
-    yield from sorter.find_questions(row, row.defaults, file)
+    if row.defaults:  # a misspelt one would be lost for every row
+        yield from sorter.find_questions(row, row.defaults, file)
     yield from sorter.find_questions(row, cells, file)
     lack = sorter.find_lack(row, cells, file)
     yield from lack or ()
