@@ -10,7 +10,7 @@ import os
 import re
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from tasks.core.addresses import HIDDEN, fill_in_variables, hide_secrets, is_cleartext, is_loopback
@@ -19,6 +19,9 @@ from tasks.core.slow_answers import SlowAnswerGuard
 from tasks.core.values import is_yes
 from tasks.manifest.detect import EXTENSIONS, get_named_format
 from tasks.manifest.plain_copy import get_unpacked_name
+
+if TYPE_CHECKING:
+    import httpx
 
 WEB = ("https://", "http://")
 BUCKETS = ("s3://", "gs://", "gcs://", "az://", "abfs://", "abfss://")
@@ -63,14 +66,11 @@ def _fetch_web(address: str, folder: Path) -> Path:
 
     name = PurePosixPath(unquote(urlsplit(address).path)).name or "manifest"
 
-    def check_hop(request: httpx.Request) -> None:
-        require_no_downgrade(address, str(request.url))
-
     try:
         # To the disk in chunks: a manifest of gigabytes never lies in memory.
         with (
             SlowAnswerGuard(TIMEOUT_S) as guard,
-            httpx.Client(follow_redirects=True, timeout=TIMEOUT_S, event_hooks={"request": [check_hop]}) as client,
+            _open_client(address) as client,
             client.stream("GET", address, extensions={"trace": guard.trace}) as answer,
         ):
             guard.count_bytes = lambda: answer.num_bytes_downloaded
@@ -91,15 +91,37 @@ def _fetch_web(address: str, folder: Path) -> Path:
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         reason = "the server sends too slowly" if guard.has_ended else str(exc) or type(exc).__name__
         raise ValueError(f"cannot be fetched ({reason})") from None
-    except ImportError:
-        # httpx asks for another package where the environment names such a proxy.
-        raise ValueError("cannot be fetched: the environment names a SOCKS proxy, which is not supported") from None
     with path.open("rb") as file:
         head = file.read(64).lstrip().lower()
     # Some servers send a page for a login under the file's own type and name.
     if head.startswith((b"<!doctype html", b"<html")):
         raise ValueError(_WEB_PAGE)
     return path
+
+
+def _open_client(address: str) -> httpx.Client:
+    """The client for an address, by the environment's proxies and certificates.
+
+    Raises:
+        ValueError: The environment names some that cannot be used; the text names the variables.
+    """
+    import httpx  # noqa: PLC0415  see `_fetch_web`
+
+    def check_hop(request: httpx.Request) -> None:
+        require_no_downgrade(address, str(request.url))
+
+    try:
+        return httpx.Client(follow_redirects=True, timeout=TIMEOUT_S, event_hooks={"request": [check_hop]})
+    except ImportError:
+        # httpx asks for another package where the environment names such a proxy.
+        raise ValueError("cannot be fetched: the environment names a SOCKS proxy, which is not supported") from None
+    except OSError as exc:  # ssl.SSLError is one
+        reason = f"SSL_CERT_FILE or SSL_CERT_DIR holds no certificates that can be read ({exc})"
+        raise ValueError(f"cannot be fetched: {reason}") from None
+    except (httpx.InvalidURL, ValueError):
+        # Without its words, which may hold a part of a proxy's password.
+        named = "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or NO_PROXY"
+        raise ValueError(f"cannot be fetched: {named} holds no address (http://host:port)") from None
 
 
 def require_no_downgrade(address: str, hop: str) -> None:
