@@ -35,5 +35,7 @@ def serve_page(
     try:
         with suppress(KeyboardInterrupt):  # the way to end it
             asyncio.run(serve(ready))
+    except BrokenPipeError:
+        raise  # whoever reads the address went away, which is no fault of the port
     except OSError as exc:
         raise InputError(f"--port {port}: cannot be used ({exc.strerror or exc}); choose another one") from None
