@@ -78,6 +78,9 @@ FILES: dict[str, Callable[[Path], object]] = {
     "with a trigger": lambda path: change(
         path, "CREATE TRIGGER again AFTER UPDATE ON jobs BEGIN UPDATE jobs SET state = 'planned'; END"
     ),
+    "a rule that is no text": lambda path: path.write_bytes(
+        path.read_bytes().replace(b"NOT NULL, ", b"NOT NULL\xfd ", 1)
+    ),
     "a folder": lambda path: put_in_place(path, Path.mkdir),
     "a pipe": lambda path: put_in_place(path, os.mkfifo),
 }

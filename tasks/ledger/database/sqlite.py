@@ -142,6 +142,8 @@ async def _prepare(engine: AsyncEngine, path: Path, *, create: bool) -> None:
         raise
     except DatabaseError as exc:
         raise _explain_damage(path, exc.orig) from None
+    except UnicodeDecodeError as exc:  # SQLite quotes what it cannot read, and its words are no text then
+        raise _explain_damage(path, f"malformed text: {exc.reason}") from None
 
 
 def _look_first(path: Path, *, create: bool) -> None:
@@ -156,6 +158,8 @@ def _look_first(path: Path, *, create: bool) -> None:
         return  # away, locked or full: the opening tells it
     except sqlite3.DatabaseError as exc:
         raise _explain_damage(path, exc) from None
+    except UnicodeDecodeError as exc:
+        raise _explain_damage(path, f"malformed text: {exc.reason}") from None
 
 
 def _require_ours(version: int, found: Mapping[str, str], path: Path, *, create: bool) -> None:
