@@ -33,10 +33,10 @@ soak: $(VENV)/.installed-dev browser firefox $(VENV)/axe.min.js ## tests that ta
 	$(PYTEST) -m soak
 
 chaos: $(VENV)/.installed-dev ## kill a paid batch of 300 jobs 50 times and count what was billed
-	IMAGEN_CHAOS_KILLS=50 $(BIN)/pytest -s tests/flows/test_chaos.py
+	IMAGEN_CHAOS_KILLS=50 $(BIN)/pytest -s tests/flows/kills/test_chaos.py
 
 many: $(VENV)/.installed-dev ## 2,000 jobs on three worker processes into a bucket, one of them killed, and what was billed
-	IMAGEN_MANY_JOBS=2000 $(BIN)/pytest -s tests/flows/test_many_workers.py -k dask
+	IMAGEN_MANY_JOBS=2000 $(BIN)/pytest -s tests/flows/kills/test_many_workers.py -k dask
 
 SIZE ?= full
 bench: $(VENV)/.installed-dev ## measure speed and memory (hours; SIZE=quick: half an hour, SIZE=small: minutes); writes docs/benchmarks.*

@@ -20,9 +20,9 @@ from pyarrow.fs import S3FileSystem
 
 from tasks.core.configuration.settings import load_settings
 from tasks.store.output import parse_output
+from tests.flows.commands.test_simulate import instructions
 from tests.flows.conftest import Cli, interrupt
-from tests.flows.test_killed import SOME_DONE, wait_until
-from tests.flows.test_simulate import instructions
+from tests.flows.kills.test_killed import SOME_DONE, wait_until
 from tests.support.killing import kill_until_done
 from tests.support.readers import load_dataset
 from tests.support.services.asking import read_truth

@@ -1,4 +1,4 @@
-"""Which signals are a first wish to end, and which a second; the second at a real process: tests/flows/test_killed.py."""
+"""Which signals are a first wish to end, and which a second; the second at a real process: tests/flows/kills/test_killed.py."""
 
 from __future__ import annotations
 

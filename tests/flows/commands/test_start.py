@@ -12,7 +12,7 @@ from flows.start import refuse_windows
 from tests.flows.conftest import Cli
 from tests.support.waiting import PATIENCE_S
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_version_and_the_environment_are_printed(offline: Cli) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.conftest import Cli
-from tests.flows.test_nightly import going_on, is_up, pictures
+from tests.flows.served.test_nightly import going_on, is_up, pictures
 from tests.support.services.asking import answers
 from tests.support.services.prefect_service import QUICK, prefect
 from tests.support.services.prefect_service import PrefectService as Service

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.flows.conftest import Cli, interrupt
-from tests.flows.test_killed import TELL, interrupt_twice, wait_until
+from tests.flows.kills.test_killed import TELL, interrupt_twice, wait_until
 from tests.support.services.asking import read_truth
 from tests.support.waiting import PATIENCE_S
 

@@ -67,7 +67,7 @@ def test_the_shells_get_them(environ: dict[str, str]) -> None:
         "import sys\nfrom flows.cli import build_app\ntry:\n    build_app()(prog_name='imagen')\nfinally:\n"
         "    print('heavy:', {'prefect', 'pyarrow', 'sqlalchemy'} & set(sys.modules), file=sys.stderr)"
     )
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**environ, "PYTHONPATH": root},
@@ -98,7 +98,7 @@ async def test_values_are_offered(words: str, offered: str) -> None:
     count = str(len(words.split()))
     environ = {"_IMAGEN_COMPLETE": "complete_bash", "COMP_WORDS": f"imagen {words}", "COMP_CWORD": count}
     code = "from flows.cli import build_app; build_app()(prog_name='imagen')"
-    path = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    path = {"PYTHONPATH": str(Path(__file__).parents[3])}
     done = await asyncio.to_thread(
         subprocess.run, [sys.executable, "-c", code], env=environ | path, capture_output=True, text=True, check=False
     )
@@ -108,7 +108,7 @@ async def test_values_are_offered(words: str, offered: str) -> None:
 def ask_in_bash(home: Path, option: str) -> subprocess.CompletedProcess[str]:
     """Call imagen with an option from a bash of its own."""
     code = "from flows.cli import build_app; build_app()(prog_name='imagen')"
-    environ = {"HOME": str(home), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environ = {"HOME": str(home), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[3])}
     # A last command would take bash's place, and then there is no bash to be found.
     asked = f'{sys.executable} -c "{code}" {option}; exit $?'
     return subprocess.run(["bash", "-c", asked], env=environ, capture_output=True, text=True, check=False)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli import main
-from tests.flows.test_damaged_ledgers import make_batch
+from tests.flows.strangers.test_damaged_ledgers import make_batch
 from tests.support.factories import make_job
 
 HOSTILE = "\x1b[2J\x1b]8;;http://evil.example\x07go\x9b31m\u202e\u2066\u200b\r\nnext|`x`<img src=x onerror=alert(1)></script>[a](http://evil.example)"

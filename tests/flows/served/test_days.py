@@ -17,9 +17,9 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.flows.backends.test_replicate import TOKEN, configure
 from tests.flows.conftest import Cli, interrupt
-from tests.flows.test_nightly import going_on, is_up, pictures
-from tests.flows.test_replicate import TOKEN, configure
+from tests.flows.served.test_nightly import going_on, is_up, pictures
 from tests.support.services.asking import read_truth
 from tests.support.services.prefect_service import PrefectService
 from tests.support.waiting import PATIENCE_S, eventually

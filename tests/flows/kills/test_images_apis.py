@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.flows.conftest import Cli
-from tests.flows.test_killed import IN_FLIGHT, wait_until
+from tests.flows.kills.test_killed import IN_FLIGHT, wait_until
 from tests.support.fakes import openai_batches
 from tests.support.fakes.openai_batches import OpenAIBatches
 from tests.support.fakes.serving import serving

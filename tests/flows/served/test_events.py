@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.flows.backends.test_replicate import TOKEN, configure
 from tests.flows.conftest import Cli, interrupt
-from tests.flows.test_nightly import BLOCK, going_on, is_up
-from tests.flows.test_replicate import TOKEN, configure
+from tests.flows.served.test_nightly import BLOCK, going_on, is_up
 from tests.support.services.prefect_service import ROOT, PrefectService, prefect
 from tests.support.waiting import PATIENCE_S, eventually
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.conftest import Cli
-from tests.flows.test_nightly import going_on, is_up, make_packages, pictures
+from tests.flows.served.test_nightly import going_on, is_up, make_packages, pictures
 from tests.support.services.asking import CLIENT
 from tests.support.services.prefect_service import PrefectService
 from tests.support.waiting import PATIENCE_S, eventually

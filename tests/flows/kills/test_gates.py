@@ -13,8 +13,8 @@ import yaml
 
 from benchmarks.simulator import start_simulator
 from tasks.backends.replicate_simulator.settings import Settings
+from tests.flows.backends.test_replicate import TOKEN, configure
 from tests.flows.conftest import Cli
-from tests.flows.test_replicate import TOKEN, configure
 from tests.flows.test_run import read_rows
 from tests.support.killing import kill_until_done
 from tests.support.services.postgresql import PASSWORD, Postgresql

@@ -15,7 +15,7 @@ from tests.flows.conftest import NOWHERE, Cli
 from tests.support.surroundings import NO_TELEMETRY
 from tests.support.waiting import PATIENCE_S
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NO_USER = "import pwd\ndef unknown(*_): raise KeyError('no such user')\npwd.getpwuid = pwd.getpwnam = unknown"
 """As in a container that runs under any number."""
 PROMPT = "a fox 狐 🦊"

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.flows.conftest import Cli
-from tests.flows.test_killed import IN_FLIGHT, wait_until
+from tests.flows.kills.test_killed import IN_FLIGHT, wait_until
 from tests.support.fakes import comfyui
 from tests.support.fakes.comfyui import WORKFLOW, ComfyUI
 from tests.support.fakes.serving import serving

@@ -15,7 +15,7 @@ import pytest
 from tests.flows.conftest import Cli
 from tests.support.waiting import PATIENCE_S
 
-EXAMPLE = Path(__file__).parents[1] / "plugin_example"
+EXAMPLE = Path(__file__).parents[2] / "plugin_example"
 ROOT = EXAMPLE.parents[1]
 
 

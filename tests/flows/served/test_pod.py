@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.flows.conftest import Cli
-from tests.flows.test_nightly import going_on, is_up, pictures
+from tests.flows.served.test_nightly import going_on, is_up, pictures
 from tests.support.services.prefect_service import ROOT, PrefectService
 from tests.support.started import note_started
 from tests.support.waiting import PATIENCE_S, eventually
