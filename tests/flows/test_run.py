@@ -215,8 +215,8 @@ def test_prefect_shows_every_prompt_by_name(cli: Cli, prefect_url: str) -> None:
     assert len(json.loads(artifacts["imagen-m-failures"]["data"])) == record["failed"]
     messages = [each["message"] for each in logs]
     assert "generating 8 images" in messages
-    assert sum(": failed, " in message for message in messages) == record["failed"]
-    assert not any("picture" in message for message in messages if ": failed, " in message)
+    assert sum(": failed: " in message for message in messages) == record["failed"]
+    assert not any("picture" in message for message in messages if ": failed: " in message)
 
 
 @pytest.mark.soak  # 230 images, and the tests of the window of shards hold the rule

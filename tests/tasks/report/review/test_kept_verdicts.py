@@ -113,7 +113,7 @@ def test_one_refused_verdict_holds_up_no_other(browser: Chrome, batch: Path) -> 
             {"reviewer": "ann", "judgement": {"job_id": job_id, "verdict": "pick", "rating": None, "note": None}}
             for job_id in (JOBS[0].job_id, "0" * 64, JOBS[1].job_id)
         ]
-        script = """const place = 'imagen-unsaved:' + Gallery.page.batches[0].summary.out;
+        script = """const place = 'imagen-unsaved:' + Gallery.page.batches[0].key;
             for (const one of arguments[0]) localStorage.setItem(`${place}:${one.reviewer}:${one.judgement.job_id}`, JSON.stringify(one))"""
         browser.execute_script(script, waiting)
         browser.refresh()
