@@ -26,7 +26,9 @@ _TABLES = "SELECT name, type FROM sqlite_master WHERE type IN ('table', 'trigger
 DRIVER = "sqlite+aiosqlite"
 INDEX_BYTES = 64 * 1024
 """Of the index of a log, which has 32 KiB at first."""
-FULL_DISK_HINT = "free some space and run `imagen resume` on it; nothing is paid twice"
+FULL_DISK_HINT = (
+    "free some space, then run the command again, or `imagen resume` if it was a run; nothing is paid twice"
+)
 
 
 @asynccontextmanager
