@@ -54,12 +54,12 @@ def has_ended(answer: Answer, options: HttpOptions) -> bool:
         return True
     if not isinstance(state, States):
         return state is None or answer.status not in RUNNING
-    return _is_one_of(answer.read(state.at), [*state.succeeded, *state.failed])
+    return _matches_any(answer.read(state.at), [*state.succeeded, *state.failed])
 
 
 def is_unknown(answer: Answer, options: HttpOptions) -> bool:
     """True if the state says that the service does not know the prediction."""
-    return isinstance(options.state, States) and _is_one_of(answer.read(options.state.at), options.state.unknown)
+    return isinstance(options.state, States) and _matches_any(answer.read(options.state.at), options.state.unknown)
 
 
 def has_succeeded(answer: Answer, options: HttpOptions) -> bool:
@@ -67,7 +67,7 @@ def has_succeeded(answer: Answer, options: HttpOptions) -> bool:
     state = options.state
     if is_refused(answer, options) or any_holds(options.failed_when, answer):
         return False
-    return not isinstance(state, States) or _is_one_of(answer.read(state.at), state.succeeded)
+    return not isinstance(state, States) or _matches_any(answer.read(state.at), state.succeeded)
 
 
 def read_error_text(answer: Answer, options: HttpOptions, *, is_error: bool = False) -> str:
@@ -231,7 +231,7 @@ def _is_plain(body: bytes) -> bool:
     return body.isascii() and "".join(body.decode().split()).isprintable()
 
 
-def _is_one_of(value: Any, states: list[str]) -> bool:
+def _matches_any(value: Any, states: list[str]) -> bool:
     """True if a state is among those of the configuration, in any case: YAML's true and false are JSON's."""
     # A service writes COMPLETE on one page and complete on the next; no two states differ by that alone.
     return str(value).lower() in {state.lower() for state in states}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 from tasks.backends.base import Estimate
 from tasks.backends.prices import Pricing, Used
-from tasks.backends.replicate.job_inputs import KINDS_KEPT, JobInputs, Shape, get_shape
+from tasks.backends.replicate.job_inputs import KINDS_KEPT, JobInputs
 from tasks.core.records import Job
 
 
@@ -18,17 +19,12 @@ class Estimates:
         self._inputs = inputs
         self._pricing = pricing
         self._timeout_s = timeout_s
-        self._known: dict[Shape, Estimate] = {}
+        # The jobs of a batch use the same few quantities, and each job is priced several times.
+        self._estimate = lru_cache(maxsize=KINDS_KEPT)(self._compute)
 
     def compute(self, job: Job) -> Estimate:
         """The configured price, else the price table's; a price by time counts the usual time, at most the time-out."""
-        shape = get_shape(job)
-        # The jobs of a batch have the same few shapes, and each job is priced several times.
-        if (known := self._known.get(shape)) is None:
-            known = self._compute(self._inputs.count_used(job, self._inputs.facts.usual_latency_s))
-            if shape is not None and len(self._known) < KINDS_KEPT:
-                self._known[shape] = known
-        return known
+        return self._estimate(self._inputs.count_used(job, self._inputs.facts.usual_latency_s))
 
     def _compute(self, usual: Used) -> Estimate:
         return Estimate(

@@ -11,14 +11,12 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import ConfigError
 
 PREFECT_FILE, PYPROJECT_FILE = Path("prefect.toml"), Path("pyproject.toml")
-PLACES_BESIDE_PROFILES = 4
 PYPROJECT_TABLE = ("tool", "prefect")
 
 
@@ -55,12 +53,18 @@ def locate_setting(environ: Mapping[str, str], variable: str, toml_path: tuple[s
 def _look_in_places(environ: Mapping[str, str], variable: str, toml_path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     """Look in one place after the other, no further than somebody asks: a later file may be one that cannot be read."""
     # The order is Prefect's own, so a setting that it would use is the one that is seen here.
+    yield from _look_beside_profiles(environ, variable, toml_path)
+    name, profile = _read_active_profile(environ)
+    yield f"the profile {name!r} in {_find_profiles_file(environ)}", _get_nested(profile, (variable,))
+
+
+def _look_beside_profiles(
+    environ: Mapping[str, str], variable: str, toml_path: tuple[str, ...]
+) -> Iterator[tuple[str, Any]]:
     yield "", _find_variable(environ, variable)
     yield ".env", _find_in_dotenv(variable)
     yield "prefect.toml", _get_nested(_read_toml(PREFECT_FILE), toml_path)
     yield "pyproject.toml", _get_nested(_read_toml(PYPROJECT_FILE), (*PYPROJECT_TABLE, *toml_path))
-    name, profile = _read_active_profile(environ)
-    yield f"the profile {name!r} in {_find_profiles_file(environ)}", _get_nested(profile, (variable,))
 
 
 def _find_variable(environ: Mapping[str, str], variable: str) -> str | None:
@@ -84,7 +88,7 @@ def _read_active_profile(environ: Mapping[str, str]) -> tuple[str, Any]:
 
 def _find_profiles_file(environ: Mapping[str, str]) -> Path:
     # Where it is cannot stand in a profile, which is looked at last.
-    places = islice(_look_in_places(environ, "PREFECT_PROFILES_PATH", ("profiles_path",)), PLACES_BESIDE_PROFILES)
+    places = _look_beside_profiles(environ, "PREFECT_PROFILES_PATH", ("profiles_path",))
     named = next((value for _, value in places if value), None)
     home = environ.get("PREFECT_HOME") or "~/.prefect"
     return Path(named) if named else Path(home).expanduser() / "profiles.toml"

@@ -20,7 +20,7 @@ from tasks.store.output import Output
 
 
 class CurrentGallery:
-    """What the page shows, and the names of all files that it may ask for."""
+    """The gallery that the page shows, and the names of all files that it may ask for."""
 
     def __init__(self, out: Output, engine: AsyncEngine) -> None:
         """Of the batch in `out`, whose ledger is behind `engine`; `write` comes first."""

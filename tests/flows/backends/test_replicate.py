@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,10 +17,11 @@ from tests.support.waiting import PATIENCE_S
 TOKEN = {"REPLICATE_API_TOKEN": "r8_rehearsal"}
 
 
-def configure(cli: Cli, **options: Any) -> None:
-    """One instance of Replicate, the default one."""
+def configure(cli: Cli, usage: Mapping[str, Any] | None = None, **options: Any) -> None:
+    """One instance of Replicate, the default one; and where usage rows go."""
     instance = {"type": "replicate", "model": "black-forest-labs/flux-schnell", **options}
-    (cli.folder / "imagen.yaml").write_text(json.dumps({"default_backend": "flux", "backends": {"flux": instance}}))
+    settings = {"default_backend": "flux", "backends": {"flux": instance}} | ({} if usage is None else {"usage": usage})
+    (cli.folder / "imagen.yaml").write_text(json.dumps(settings))
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import signal
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tasks.ledger.database.connect import open_ledger
+from tests.flows.backends.test_replicate import configure
 from tests.flows.conftest import Cli
 from tests.flows.test_run import list_images, read_rows
 from tests.support.killing import kill_until_done
@@ -50,18 +50,13 @@ async def add_up_folder(out: Path, bill_usd: float, usage: Path) -> dict[str, in
 def test_killed_again_and_again_nothing_is_billed_twice(cli: Cli, simulator: str) -> None:
     """Every row has its picture, no input was billed twice, ledger, files and the simulator agree."""
     cli.environ["REPLICATE_API_TOKEN"] = "r8_rehearsal"
-    instance = {
-        "type": "replicate",
-        "model": "black-forest-labs/flux-schnell",
-        "api_base": simulator,
-        "delivery_hosts": ["localhost"],
-        "lookup_patience_s": 1.0,
-        "concurrency": 4,
-    }
-    (cli.folder / "imagen.yaml").write_text(
-        json.dumps(
-            {"default_backend": "flux", "backends": {"flux": instance}, "usage": {"path": str(cli.folder / "usage.db")}}
-        )
+    configure(
+        cli,
+        usage={"path": str(cli.folder / "usage.db")},
+        api_base=simulator,
+        delivery_hosts=["localhost"],
+        lookup_patience_s=1.0,
+        concurrency=4,
     )
     dice = random.Random(KILLS)
     manifest = cli.manifest(JOBS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.flows.backends.test_replicate import configure
 from tests.flows.conftest import Cli
 from tests.flows.test_run import read_rows
 from tests.support.killing import kill_until_done
@@ -80,18 +80,16 @@ def run_killed(cli: Cli, manifest: Path, out: str, kills: int) -> int:
 def test_two_batches_on_one_account_agree_with_the_bill(cli: Cli, simulator: str) -> None:
     """Bill, ledgers, usage rows and tables have the same sum; no prediction is in two ledgers, or made for nothing."""
     cli.environ["REPLICATE_API_TOKEN"] = "r8_rehearsal"
-    instance = {
-        "type": "replicate",
-        "model": "black-forest-labs/flux-schnell",
-        "api_base": simulator,
-        "delivery_hosts": ["localhost"],
-        "lookup_patience_s": 2.0,
-        "concurrency": 4 if KILLS else 64,
-        "creates_per_min": PER_MIN / len(FOLDERS),
-        "requests_per_min": 5 * PER_MIN / len(FOLDERS),
-        "max_attempts": 6,
-    }
-    (cli.folder / "imagen.yaml").write_text(json.dumps({"default_backend": "flux", "backends": {"flux": instance}}))
+    configure(
+        cli,
+        api_base=simulator,
+        delivery_hosts=["localhost"],
+        lookup_patience_s=2.0,
+        concurrency=4 if KILLS else 64,
+        creates_per_min=PER_MIN / len(FOLDERS),
+        requests_per_min=5 * PER_MIN / len(FOLDERS),
+        max_attempts=6,
+    )
     manifest = cli.manifest(JOBS)
     with ThreadPoolExecutor(len(FOLDERS)) as threads:
         runs = [threads.submit(run_killed, cli, manifest, out, KILLS // len(FOLDERS)) for out in FOLDERS]
