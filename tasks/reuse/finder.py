@@ -21,7 +21,7 @@ from tasks.ledger.database.schema import jobs
 from tasks.ledger.database.transactions import fetch_rows
 from tasks.ledger.job_rows import job_from_row
 from tasks.reuse.identity import compute_saltless_id
-from tasks.reuse.index import IndexedImage, ReuseIndex, open_index, open_private_index
+from tasks.reuse.index import IndexedImage, open_index, open_private_index
 from tasks.reuse.ledgers import UNUSABLE
 from tasks.reuse.options import ReuseOptions
 from tasks.reuse.sources import MOST_TOLD, SourceList
@@ -52,11 +52,13 @@ class Candidate:
 class ReuseFinder:
     """The other batches, read as far as they have changed since they were read last."""
 
-    def __init__(self, index: ReuseIndex, options: ReuseOptions, sources: SourceList) -> None:
-        """Ask `index`; `sources` takes what is to be told."""
-        self._index = index
+    def __init__(self, stack: ExitStack, options: ReuseOptions, own: Output) -> None:
+        """Open the index, which `stack` closes; `own` is no source of itself."""
+        self._stack = stack
+        self._index = stack.enter_context(open_index())
         self._options = options
-        self._list = sources
+        self._own = own
+        self._list = SourceList(options.patterns, own)
         self._sources: dict[int, Output] = {}
         """By their number in the index, in the order in which the user named them."""
         self._sizes: dict[int, dict[str, int]] = {}
@@ -65,6 +67,20 @@ class ReuseFinder:
 
     async def refresh(self) -> None:
         """Read the ledgers that have changed. One that cannot be read is skipped, and told."""
+        try:
+            await self._read_sources()
+        except sqlite3.Error:
+            await self._read_privately()
+
+    async def _read_privately(self) -> None:
+        """Read all ledgers into an index of this process alone: they hold all that a lost, full or locked one would."""
+        self._index = self._stack.enter_context(open_private_index())
+        self._list = SourceList(self._options.patterns, self._own)
+        self._sources.clear()
+        self._sizes.clear()
+        await self._read_sources()
+
+    async def _read_sources(self) -> None:
         self._index.forget_missing()
         for out in self._list.find():
             try:
@@ -86,6 +102,17 @@ class ReuseFinder:
 
     async def find(self, wanted: Sequence[Wanted]) -> dict[str, list[Candidate]]:
         """By job_id: images whose files are there, in the order of the sources; the same salt first."""
+        try:
+            found = self._look_up(wanted)
+        except sqlite3.Error:  # damaged, or another program's, in a way that its opening did not see
+            await self._read_privately()
+            found = self._look_up(wanted)
+        there = {job_id: [hit for hit in hits if await self._is_there(hit)] for job_id, hits in found.items()}
+        # Told once for a job, and only where no other batch has its image.
+        self._gone.update(str(found[job_id][0].source) for job_id, hits in there.items() if not hits)
+        return {job_id: hits for job_id, hits in there.items() if hits}
+
+    def _look_up(self, wanted: Sequence[Wanted]) -> dict[str, list[Candidate]]:
         found: dict[str, list[Candidate]] = defaultdict(list)
         by_id = {it.job.job_id: it.job for it in wanted}
         self._collect(found, {job_id: [job] for job_id, job in by_id.items()}, saltless=False)
@@ -95,10 +122,7 @@ class ReuseFinder:
                 if without := compute_saltless_id(it.job, duplicate_number=it.duplicate_number, salt=it.salt):
                     by_saltless[without].append(it.job)
             self._collect(found, by_saltless, saltless=True)
-        there = {job_id: [hit for hit in hits if await self._is_there(hit)] for job_id, hits in found.items()}
-        # Told once for a job, and only where no other batch has its image.
-        self._gone.update(str(found[job_id][0].source) for job_id, hits in there.items() if not hits)
-        return {job_id: hits for job_id, hits in there.items() if hits}
+        return found
 
     def _collect(self, found: dict[str, list[Candidate]], jobs_by_id: dict[str, list[Job]], *, saltless: bool) -> None:
         places = {number: place for place, number in enumerate(self._sources)}
@@ -142,13 +166,8 @@ class ReuseFinder:
 async def open_finder(options: ReuseOptions, own: Output) -> AsyncIterator[ReuseFinder]:
     """The other batches for the duration of the block, their ledgers read; `own` is none of them."""
     with ExitStack() as stack:
-        finder = ReuseFinder(stack.enter_context(open_index()), options, SourceList(options.patterns, own))
-        try:
-            await finder.refresh()
-        except sqlite3.Error:  # its disk is full, or it waited too long: the ledgers hold all that it would
-            private = stack.enter_context(open_private_index())
-            finder = ReuseFinder(private, options, SourceList(options.patterns, own))
-            await finder.refresh()
+        finder = ReuseFinder(stack, options, own)
+        await finder.refresh()
         yield finder
 
 

@@ -20,7 +20,10 @@ def compute_saltless_id(job: Job, *, duplicate_number: int, salt: str) -> str | 
         None where the job's values do not give its job_id: a reroll, a job that another backend took over, or a row of
         a ledger that was edited. Such an image is not what its identity says.
     """
-    row = hash_row(_build_content(job))
+    try:
+        row = hash_row(_build_content(job))
+    except ValueError:  # its job_id is not even a hash
+        return None
     if compute_job_id(row, sample=job.sample, duplicate_number=duplicate_number, salt=salt) != job.job_id:
         return None
     return compute_job_id(row, sample=job.sample, duplicate_number=duplicate_number, salt="")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, case, exists, select, update
+from sqlalchemy import bindparam, case, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tasks.core.database import build_insert
@@ -100,6 +100,7 @@ _UPDATE = (
         error_message=None,
         # Earlier attempts of this batch stay on its bill.
         cost_micros=case((jobs.c.attempts == 0, 0), else_=sum_attempt_costs()),
-        cost_source=case((jobs.c.attempts == 0, REUSED), else_=jobs.c.cost_source),
+        # Attempts that failed for nothing are on no bill.
+        cost_source=case((or_(jobs.c.attempts == 0, sum_attempt_costs() == 0), REUSED), else_=jobs.c.cost_source),
     )
 )

@@ -19,13 +19,20 @@ class UsageGroup:
     """The values that its rows share, in the order of `UsageQuery.by`; empty for the total of everything."""
     images: int
     failures: int = 0
-    """Attempts without an image that were billed, or may have been."""
+    """Attempts that gave nothing and were billed, or may have been."""
+    answers: int = 0
+    """Calls of judges that were answered: neither images nor failures, and paid for."""
     cost_micros: int
     """Sum of the known costs, of failures too."""
     cost_unknown: int
     """Rows whose cost is not known."""
     latency_ms: float | None
     """Mean over the images whose latency is known."""
+
+    @property
+    def has_no_known_cost(self) -> bool:
+        """True if the cost of every row is unknown: one known cost is already an amount."""
+        return self.cost_unknown > 0 and self.cost_unknown == self.images + self.failures + self.answers
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,6 +41,7 @@ class Sums:
 
     images: int = 0
     failures: int = 0
+    answers: int = 0
     cost_micros: int = 0
     cost_unknown: int = 0
     latency_ms: float = 0
@@ -44,6 +52,7 @@ class Sums:
         """Add the other's sums to these."""
         self.images += other.images
         self.failures += other.failures
+        self.answers += other.answers
         self.cost_micros += other.cost_micros
         self.cost_unknown += other.cost_unknown
         self.latency_ms += other.latency_ms
@@ -68,6 +77,7 @@ def build_groups(sums: Iterable[tuple[tuple[str, ...], Sums]]) -> list[UsageGrou
             key=key,
             images=total.images,
             failures=total.failures,
+            answers=total.answers,
             cost_micros=total.cost_micros,
             cost_unknown=total.cost_unknown,
             latency_ms=total.latency_ms / total.timed if total.timed else None,
@@ -85,6 +95,7 @@ def sum_groups(groups: Iterable[UsageGroup]) -> UsageGroup:
         key=(),
         images=sum(group.images for group in groups),
         failures=sum(group.failures for group in groups),
+        answers=sum(group.answers for group in groups),
         cost_micros=sum(group.cost_micros for group in groups),
         cost_unknown=sum(group.cost_unknown for group in groups),
         latency_ms=None,
@@ -96,7 +107,8 @@ def _sum_row(row: UsageRow) -> Sums:
     is_timed = row.has_image and row.latency_ms is not None
     return Sums(
         images=int(row.has_image),
-        failures=int(not row.has_image),
+        failures=int(row.has_failed),
+        answers=int(not row.has_image and not row.has_failed),
         cost_micros=row.cost_micros or 0,
         cost_unknown=int(row.cost_micros is None),
         latency_ms=(row.latency_ms or 0) if is_timed else 0,

@@ -89,7 +89,7 @@ async def push_usage(
         async with open_sink(settings, retrying=retrying or retry_usage(clock.sleep)) as sink:
             if sink is not None:
                 batch = build_batch_name(out, await get_batch_identity(engine))
-                models = await _read_models(engine) | dict(models or {})
+                models = await read_models(engine) | dict(models or {})
                 await _Push(engine, sink, clock, batch=batch, models=models).everything()
     # The rows stay pending, which is worth more than a run that ends in an error about money that is spent.
     except UsageError as exc:
@@ -171,7 +171,7 @@ async def push_folders(folder: str, given: Settings | None) -> AsyncIterator[Pus
         raise InputError(f"{folder}: holds no batch")
 
 
-async def _read_models(engine: AsyncEngine) -> dict[str, str]:
+async def read_models(engine: AsyncEngine) -> dict[str, str]:
     """Models of the instances and judges as the last run had them; none where its settings can no longer be read."""
     try:
         settings = await _read_last_settings(engine)

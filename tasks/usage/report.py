@@ -104,7 +104,7 @@ def build_group_record(group: UsageGroup, by: Sequence[str]) -> dict[str, Any]:
     return {
         **dict(zip(by, group.key, strict=True)),
         "images": group.images,
-        "cost_usd": None if _has_no_known_cost(group) else to_usd(group.cost_micros),
+        "cost_usd": None if group.has_no_known_cost else to_usd(group.cost_micros),
         "cost_unknown": group.cost_unknown,
         "latency_ms": None if group.latency_ms is None else round(group.latency_ms),
         "failures": group.failures,
@@ -141,14 +141,9 @@ def format_raw_table(rows: Iterable[UsageRow]) -> str:
 
 
 def _format_sums(group: UsageGroup) -> tuple[str, ...]:
-    cost = "unknown" if _has_no_known_cost(group) else format_cell(group.cost_micros)
+    cost = "unknown" if group.has_no_known_cost else format_cell(group.cost_micros)
     latency = "" if group.latency_ms is None else f"{group.latency_ms:.0f}"
     return str(group.images), str(group.failures), cost, str(group.cost_unknown), latency
-
-
-def _has_no_known_cost(group: UsageGroup) -> bool:
-    # Every row of the group: one known cost is already an amount.
-    return group.cost_unknown > 0 and group.cost_unknown == group.images + group.failures
 
 
 def _format_raw_line(row: UsageRow) -> tuple[str, ...]:

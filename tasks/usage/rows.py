@@ -40,6 +40,8 @@ COLUMNS = (
 
 
 JUDGED = "judge_"
+ANSWERED = f"{JUDGED}{JobState.SUCCEEDED.value}"
+"""Status of a judge's call that was answered: it is no image, and has not failed."""
 """Before the state of a call that asked about an image: such a row is on the bill and is no image."""
 LONGEST_FOLDER, IDENTITY_DIGITS = 100, 8
 """Characters of a batch's name: of its folder, and of its identity."""
@@ -81,6 +83,11 @@ class UsageRow:
     def has_image(self) -> bool:
         """True if the attempt ended with an image."""
         return self.status == JobState.SUCCEEDED
+
+    @property
+    def has_failed(self) -> bool:
+        """True if the attempt gave nothing, though it was billed or may have been."""
+        return self.status not in {JobState.SUCCEEDED, ANSWERED}
 
     def as_dict(self) -> dict[str, Any]:
         """The row as JSON has it: the table's columns, the instant in ISO form with microseconds."""
@@ -180,3 +187,9 @@ def build_batch_name(out: object, identity: str) -> str:
     # A URL has no folder to resolve.
     name = text.rstrip("/").rpartition("/")[2] if "://" in text else Path(text).resolve().name
     return f"{name[:LONGEST_FOLDER]}-{identity[:IDENTITY_DIGITS]}"
+
+
+def get_identity_digits(batch: str) -> str:
+    """The digits of the identity in a batch's name; the whole name where another program wrote it."""
+    digits = batch.rpartition("-")[2]
+    return digits if len(digits) == IDENTITY_DIGITS else batch

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -20,7 +20,8 @@ from tasks.ledger.database.transactions import fetch_rows
 from tasks.ledger.runs import get_batch_identity
 from tasks.ledger.verdicts import SELECT_JOBS
 from tasks.store.output import parse_output
-from tasks.usage.rows import build_batch_name
+from tasks.usage.push import read_models
+from tasks.usage.rows import build_batch_name, get_identity_digits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,9 @@ class LocalBatches:
 
     batches: list[BatchFacts] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
-    """A line for each ledger that cannot be read."""
+    """A line for each ledger that cannot be read, or is a copy of another one."""
+    by_identity: dict[str, str] = field(default_factory=dict)
+    """The output of each batch that was read; a copied folder is the same batch."""
 
 
 async def read_batches(folders: Sequence[str], *, since_us: int) -> LocalBatches:
@@ -89,8 +92,11 @@ async def _read_batch(found: LocalBatches, out: object, since_us: int) -> None:
         if isinstance(place, SqliteFile) and not _is_written_since(place.path, since_us):
             return
         async with open_ledger(place) as engine:
-            name = build_batch_name(out, await get_batch_identity(engine))
-            facts = await _read_facts(engine, name, since_us)
+            identity = await get_batch_identity(engine)
+            if (first := found.by_identity.setdefault(identity, str(out))) != str(out):
+                found.skipped.append(f"{out}: a copy of the batch in {first}, whose costs count once")
+                return
+            facts = await _read_facts(engine, build_batch_name(out, identity), since_us)
     except (ImagenError, SQLAlchemyError, OSError) as exc:  # one damaged ledger must not hide the others
         found.skipped.append(f"{out}: {error_text(exc, most_chars=200)}")
         return
@@ -133,17 +139,32 @@ async def _read_facts(engine: AsyncEngine, name: str, since_us: int) -> BatchFac
 async def _read_failures(engine: AsyncEngine, name: str, since_us: int) -> AsyncIterator[Failure]:
     kind = func.coalesce(attempts.c.error_kind, attempts.c.state)
     paid = (attempts.c.state != JobState.SUCCEEDED) & (attempts.c.cost_micros > 0)
-    query = select(jobs.c.model, kind, func.count(), func.sum(attempts.c.cost_micros)).join(
+    # The attempt's backend was paid: the job may have gone on to another, and a judge has a model of its own.
+    paid_model = case((attempts.c.backend == jobs.c.backend, jobs.c.model))
+    query = select(attempts.c.backend, paid_model, kind, func.count(), func.sum(attempts.c.cost_micros)).join(
         jobs, jobs.c.job_id == attempts.c.job_id
     )
-    for model, why, number, cost in await fetch_rows(
-        engine, query.where(paid & (attempts.c.ended_at_us >= since_us)).group_by(jobs.c.model, kind)
-    ):
-        yield Failure(batch=name, model=model, kind=why, attempts=number, cost_micros=int(cost))
+    found = await fetch_rows(
+        engine,
+        query.where(paid & (attempts.c.ended_at_us >= since_us)).group_by(attempts.c.backend, paid_model, kind),
+    )
+    models = await read_models(engine) if found else {}
+    for backend, model, why, number, cost in found:
+        yield Failure(
+            batch=name,
+            model=models.get(backend, "") if model is None else model,
+            kind=why,
+            attempts=number,
+            cost_micros=int(cost),
+        )
 
 
 def list_failures(found: LocalBatches, others: Iterable[Failure]) -> list[Failure]:
     """The most expensive first; a batch that is not here is told by its usage rows, which have no reason."""
-    here = {it.batch for it in found.batches}
+    # By identity: a folder that was renamed since has rows under its old name.
+    here = {get_identity_digits(it.batch) for it in found.batches}
     mine = [failure for batch in found.batches for failure in batch.failures]
-    return sorted([*mine, *(it for it in others if it.batch not in here)], key=lambda it: (-it.cost_micros, it.batch))
+    return sorted(
+        [*mine, *(it for it in others if get_identity_digits(it.batch) not in here)],
+        key=lambda it: (-it.cost_micros, it.batch),
+    )

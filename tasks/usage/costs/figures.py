@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tasks.core.configuration.sections import UsageSettings
-from tasks.core.records import JobState
 from tasks.usage.costs.months import Months
 from tasks.usage.groups import UsageGroup, sum_groups
 from tasks.usage.query import UsageQuery
@@ -28,6 +27,8 @@ class Amount:
     failed_micros: int = 0
     """The part of it that bought no image."""
     cost_unknown: int = 0
+    has_no_known_cost: bool = False
+    """True if there are rows and the cost of each is unknown."""
 
     @property
     def micros_per_image(self) -> float | None:
@@ -105,6 +106,8 @@ def _sum(groups: Iterable[UsageGroup]) -> Amount:
         images=total.images,
         failures=total.failures,
         cost_micros=total.cost_micros,
-        failed_micros=sum(it.cost_micros for it in found if get(it, "status") != JobState.SUCCEEDED),
+        # A judge's answer is no image, and was not paid for in vain.
+        failed_micros=sum(it.cost_micros for it in found if it.failures),
         cost_unknown=total.cost_unknown,
+        has_no_known_cost=total.has_no_known_cost,
     )

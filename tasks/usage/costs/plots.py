@@ -82,7 +82,9 @@ def _split_months(entries: Iterable[Mapping[str, Any]], month: str) -> tuple[dic
     for entry in entries:
         is_present = entry["name"] >= month
         amount = entry if is_present else entry["month_before"]
-        (present if is_present else before)[int(entry["name"][8:10])] = amount["cost_usd"] or 0.0
+        days, day = present if is_present else before, int(entry["name"][8:10])
+        # Added: another machine's clock that is ahead may have begun the next month, which counts to this one.
+        days[day] = days.get(day, 0.0) + (amount["cost_usd"] or 0.0)
     return present, before
 
 

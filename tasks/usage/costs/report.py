@@ -93,12 +93,11 @@ def _compare(figures: Figures, key: str) -> Iterator[dict[str, Any]]:
 
 
 def _build_amount(amount: Amount) -> dict[str, Any]:
-    rows = amount.images + amount.failures
     return {
         "images": amount.images,
         "failures": amount.failures,
         # Of nothing but unknown costs no sum is known.
-        "cost_usd": None if rows and amount.cost_unknown == rows else to_usd(amount.cost_micros),
+        "cost_usd": None if amount.has_no_known_cost else to_usd(amount.cost_micros),
         "failed_usd": to_usd(amount.failed_micros),
         "cost_unknown": amount.cost_unknown,
         "usd_per_image": None if amount.micros_per_image is None else amount.micros_per_image / 1e6,

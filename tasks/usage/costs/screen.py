@@ -26,7 +26,7 @@ COLUMNS = ("this month", "last month", "images", "per image")
 
 def format_report(record: dict[str, Any]) -> list[str]:
     """The report for people."""
-    if not any(record[name]["images"] or record[name]["failures"] for name in ("this_month", "whole_month_before")):
+    if not record["by_day"]:
         return [
             *_wrap(record["sees"]),
             "No usage in this month or the last one.",
@@ -38,7 +38,7 @@ def format_report(record: dict[str, Any]) -> list[str]:
         "",
         *_wrap(*_format_forecast(record["forecast"]), *_format_kept(record)),
         *(line for key in SHOWN_BY if key != "day" for line in _format_table(record, key)),
-        *_format_days(record["by_day"]),
+        *_format_days(record["by_day"], record["month"]),
         *_format_failures(record),
         "",
         *_wrap(record["sees"]),
@@ -138,16 +138,15 @@ def _format_line(name: str, entry: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _format_days(entries: Sequence[dict[str, Any]]) -> Iterator[str]:
-    shown = entries[-DAYS_SHOWN:]
-    most = max((it["cost_usd"] or it["month_before"]["cost_usd"] or 0 for it in shown), default=0)
+def _format_days(entries: Sequence[dict[str, Any]], month: str) -> Iterator[str]:
+    # A day belongs to one of the two months.
+    shown = {it["name"]: it if it["name"] >= month else it["month_before"] for it in entries[-DAYS_SHOWN:]}
+    most = max((it["cost_usd"] or 0 for it in shown.values()), default=0)
     yield ""
-    for it in shown:
-        # A day belongs to one of the two months.
-        amount = it if it["images"] or it["failures"] else it["month_before"]
+    for name, amount in shown.items():
         bar = "█" * round(BAR_CHARACTERS * (amount["cost_usd"] or 0) / most) if most else ""
-        weekday = date.fromisoformat(it["name"]).strftime("%a")
-        yield f"{it['name']} {weekday}  {format_money(amount['cost_usd']):>12}  {bar}".rstrip()
+        weekday = date.fromisoformat(name).strftime("%a")
+        yield f"{name} {weekday}  {format_money(amount['cost_usd']):>12}  {bar}".rstrip()
 
 
 def _format_failures(record: dict[str, Any]) -> Iterator[str]:

@@ -36,7 +36,7 @@ from tasks.core.records import JobState
 from tasks.core.safe_text import error_text
 from tasks.usage.groups import Sums, UsageGroup, build_groups
 from tasks.usage.query import DATED_KEYS, UsageQuery, format_date
-from tasks.usage.rows import UsageRow, parse_row
+from tasks.usage.rows import ANSWERED, UsageRow, parse_row
 
 SCHEMA = "mai"
 CHANGING = ("created_at", "latency_ms", "cost_usd_estimate", "status", "batch")
@@ -116,10 +116,11 @@ class SqlSink:
         """See `UsageSink.groups`."""
         table = imagen_usage.c
         keys = [self._minute() if name in DATED_KEYS else table[name] for name in query.by]
-        has_image = table.status == JobState.SUCCEEDED
+        has_image, is_answer = table.status == JobState.SUCCEEDED, table.status == ANSWERED
         sums = (
             func.count().filter(has_image),
-            func.count().filter(~has_image),
+            func.count().filter(~has_image & ~is_answer),
+            func.count().filter(is_answer),
             func.sum(table.cost_usd_estimate),
             func.count() - func.count(table.cost_usd_estimate),
             func.sum(table.latency_ms).filter(has_image),
@@ -178,10 +179,11 @@ def _format_key(name: str, value: Any) -> str:
 
 
 def _parse_sums(row: Sequence[Any]) -> Sums:
-    images, failures, cost_usd, unknown, latency_ms, timed = row
+    images, failures, answers, cost_usd, unknown, latency_ms, timed = row
     return Sums(
         images=images,
         failures=failures,
+        answers=answers,
         cost_micros=round((cost_usd or 0) * MICROS_PER_USD),
         cost_unknown=unknown,
         latency_ms=float(latency_ms or 0),

@@ -141,6 +141,7 @@ SPOILT: dict[str, Callable[[Workshop], object]] = {
     "the ledger holds rubbish": _spoil_ledger("UPDATE jobs SET bytes = 'many'"),
     "no ledger": lambda shop: (shop.folder / "a/ledger.db").write_bytes(b"rubbish" * 999),
     "a newer ledger": _spoil_ledger("PRAGMA user_version = 99"),
+    "the identity is no hash": _spoil_ledger("UPDATE jobs SET job_id = 'zz' || job_id"),
     "another format": _spoil_ledger("UPDATE jobs SET requested_format = 'webp'"),
     "made by another backend": _spoil_ledger("UPDATE jobs SET model = 'other', rerouted_from = 'b'"),
 }
@@ -216,6 +217,26 @@ def test_the_index_can_be_lost(damage: bytes | None, shop: Workshop, monkeypatch
         index.unlink()
         index.write_bytes(damage)
     assert shop.reuse().counts.reused == len(PROMPTS)
+
+
+def test_tables_that_do_not_fit_are_a_lost_index(shop: Workshop) -> None:
+    """Another program's column is found out in the middle of a look-up, which goes on with the ledgers."""
+    shop.reuse("first")
+    with sqlite3.connect(get_state_folder() / "reuse.db") as index:
+        index.execute("ALTER TABLE images DROP COLUMN format")
+    index.close()
+    assert shop.reuse().counts.reused == len(PROMPTS)
+
+
+def test_a_failure_that_cost_nothing_leaves_no_mark(shop: Workshop) -> None:
+    """An image that is taken after it is free, and its cost says why."""
+    configuration = shop.folder / "imagen.yaml"
+    text = configuration.read_text()
+    configuration.write_text(text.replace("0.01", "0.01, failure_rate: 1.0"))
+    shop.run("b", *PROMPTS)
+    configuration.write_text(text)
+    shop.run("b", retry_failed=True, config=configuration, reuse=[str(shop.folder / "a")])
+    assert set(ledger(shop.folder / "b", "SELECT cost_micros, cost_source FROM jobs")) == {(0, "reused")}
 
 
 def test_a_place_without_a_batch_is_told_in_one_line(shop: Workshop) -> None:

@@ -77,13 +77,16 @@ async def test_the_view_for_dashboards_is_the_bill(plain: Postgresql, monkeypatc
     await apply_migrations(Database(plain.url("viewed"), named="--url"))
     monkeypatch.setenv("IMAGEN_USAGE_DATABASE_URL", plain.url("viewed"))
     rows = [make_row(0, deployment="nightly"), make_row(1), make_row(2, status="failed"), make_row(4)]
-    await keep(rows, UsageSettings(sink="postgres"))
+    judged = [make_row(6, status="judge_succeeded"), make_row(8, status="judge_failed")]
+    await keep([*rows, *judged], UsageSettings(sink="postgres"))
     query = """select deployment, images, failures, cost_usd::float, failures_cost_usd::float, cost_unknown
         from mai.imagen_costs order by deployment"""
     assert [tuple(row) for row in await plain.fetch(query, "viewed")] == [
-        ("", 2, 1, 0.006, 0.003, 1),
+        ("", 2, 2, 0.012, 0.006, 1),
         ("nightly", 1, 0, 0.003, None, 0),
     ]
+    [(options,)] = await plain.fetch("select reloptions from pg_class where relname = 'imagen_costs'", "viewed")
+    assert options == ["security_invoker=true"]
 
 
 @pytest.mark.parametrize("added", [("status", "batch", "deployment"), ("deployment",)])
@@ -162,4 +165,5 @@ def test_migrations_ship_with_the_program_in_order() -> None:
         "0001_imagen_usage.sql",
         "0002_status_and_batch.sql",
         "0003_deployment_and_costs.sql",
+        "0004_answers_of_judges.sql",
     ]

@@ -134,3 +134,20 @@ async def test_failures_are_counted_apart_and_paid_for_all_the_same(tmp_path: Pa
     assert {group.key[0]: (group.images, group.failures) for group in by_status} == {
         "succeeded": (2, 0), "failed": (0, 1), "held": (0, 1)
     }  # fmt: skip
+
+
+async def test_an_answered_judge_is_no_failure(tmp_path: Path) -> None:
+    """Its call is paid for and is no image, but nothing was lost with it; one that failed is counted as such."""
+    settings = UsageSettings(path=str(tmp_path / "usage.db"))
+    calls = [make_row(2, status="judge_succeeded"), make_row(4, status="judge_failed")]
+    await keep([make_row(0), *calls], settings)
+    [group] = await read_groups(settings, UsageQuery(by=("backend",)))
+    assert (group.images, group.failures, group.answers, group.cost_micros) == (1, 1, 1, 9_000)
+
+    async def stream() -> AsyncIterator[UsageRow]:
+        for row in await rows_in(settings):
+            yield row
+
+    assert await add_up(stream(), ("backend",)) == [group]
+    unknown = [UsageGroup(key=("a", "m", "c"), images=0, answers=1, cost_micros=0, cost_unknown=1, latency_ms=None)]
+    assert "unknown" in format_group_table(unknown, BY).splitlines()[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 import sqlite3
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -19,7 +20,7 @@ from tasks.usage.costs.forecast import PlannedDays
 from tasks.usage.costs.months import Months
 from tasks.usage.costs.page import render_page
 from tasks.usage.costs.screen import format_csv, format_report
-from tests.tasks.usage.ledgers import keep, make_row, write_batch
+from tests.tasks.usage.ledgers import keep, make_row, push, write_batch
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 NASTY = '<script>alert("x")</script>\u202e\x1b[31m'
@@ -159,6 +160,59 @@ async def test_ledgers_tell_what_is_kept_and_why_it_failed(tmp_path: Path, setti
     ]
     assert (found["kept"]["kept"], found["kept"]["cost_usd"], found["kept"]["usd_per_kept_image"]) == (2, 0.04, 0.02)
     assert ["broken" in line for line in found["skipped"]] == [True]
+
+
+async def test_a_batch_counts_once_wherever_its_folder_lies(tmp_path: Path, settings: UsageSettings) -> None:
+    """A copy adds nothing and is named; after a renaming its failures are not told a second time by their usage rows."""
+    await write_batch(tmp_path / "runs/a", 4)
+    begin = at("2026-11-20")
+    with sqlite3.connect(tmp_path / "runs/a/ledger.db") as db:
+        db.execute("UPDATE attempts SET ended_at_us = ?, cost_micros = 10000", (begin,))
+        db.execute("UPDATE jobs SET completed_at_us = ?", (begin,))
+        db.execute("UPDATE attempts SET state = 'failed', error_kind = 'moderation' WHERE rowid = 1")
+        db.execute("INSERT INTO verdicts SELECT job_id, 1, 'ann', 'pick', NULL, NULL FROM jobs LIMIT 2")
+    db.close()
+    await push(tmp_path / "runs/a", settings)
+    shutil.copytree(tmp_path / "runs/a", tmp_path / "runs/b")
+    copied = await report(settings, tmp_path / "runs")
+    assert (copied["kept"]["batches"], copied["kept"]["cost_usd"], len(copied["failures"])) == (1, 0.04, 1)
+    assert [line.partition(": ")[2] for line in copied["skipped"]] == [
+        f"a copy of the batch in {tmp_path / 'runs/a'}, whose costs count once"
+    ]
+    shutil.rmtree(tmp_path / "runs/b")
+    (tmp_path / "runs/a").rename(tmp_path / "runs/new")
+    renamed = await report(settings, tmp_path / "runs")
+    assert [it["kind"] for it in renamed["failures"]] == ["moderation"]
+
+
+async def test_a_failure_names_the_model_that_was_paid(tmp_path: Path, settings: UsageSettings) -> None:
+    """The job may have gone on to another backend, whose model cost nothing of it."""
+    await write_batch(tmp_path / "a", 1)
+    with sqlite3.connect(tmp_path / "a/ledger.db") as db:
+        db.execute("UPDATE jobs SET backend = 'other', model = 'innocent'")
+        db.execute(
+            "UPDATE runs SET settings = json_set(settings, '$.backends', json(?))",
+            ('{"sketch": {"type": "sketch", "model": "guilty"}}',),
+        )
+        db.execute("UPDATE attempts SET ended_at_us = ?, state = 'failed', error_kind = 'server'", (at("2026-11-20"),))
+    db.close()
+    assert [it["model"] for it in (await report(settings, tmp_path))["failures"]] == ["guilty"]
+
+
+async def test_the_answers_of_judges_are_no_failures(settings: UsageSettings) -> None:
+    """They cost something, and the report neither lists them among the failures, nor as money without an image."""
+    row = make_row(0, created_at_us=at("2026-11-03"), status="judge_succeeded", batch="far-1", cost_micros=2_000)
+    await keep([row], settings)
+    found = await report(settings)
+    assert (found["this_month"]["cost_usd"], found["this_month"]["failed_usd"], found["failures"]) == (0.002, 0.0, [])
+    assert "2026-11-03 Tue        $0.002" in "\n".join(format_report(found))
+
+
+async def test_days_of_another_clock_cover_no_day(settings: UsageSettings) -> None:
+    """A row of a machine that is in the next month already is added to the plot, and takes no other's place."""
+    rows = [make_row(0, created_at_us=at("2026-11-01")), make_row(2, created_at_us=at("2026-12-01"))]
+    await keep(rows, settings)
+    assert "<title>1: $0.006</title>" in render_page(await report(settings))
 
 
 async def test_names_are_text_wherever_they_are_shown(settings: UsageSettings) -> None:
