@@ -27,7 +27,7 @@ Config = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show logs and, on an error, the traceback.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Show only errors and the result.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show only errors, warnings about money and the result.")]
 
 Manifest = Annotated[
     str,

@@ -11,14 +11,15 @@ from rich.console import Console
 
 from tasks.core.display import Display, current_display
 from tasks.core.safe_text import dump_json
-from tasks.report.displays import choose_display, open_lasting_console
+from tasks.report.displays import QuietDisplay, choose_display, open_lasting_console
 from tasks.report.summary_screen import print_summary
 
 
 @contextmanager
 def show_progress(*, quiet: bool) -> Iterator[Display]:
-    """The display of whatever runs in the block, on standard error; quiet: none."""
-    display = Display() if quiet else choose_display(open_lasting_console(sys.stderr))
+    """The display of whatever runs in the block, on standard error; quiet: alerts alone."""
+    console = open_lasting_console(sys.stderr)
+    display = QuietDisplay(console) if quiet else choose_display(console)
     current_display.set(display)
     try:
         yield display

@@ -65,7 +65,7 @@ class StatedCosts:
     def _tell(self, text: str) -> None:
         if not self._has_told:
             self._has_told = True
-            current_display.get().warn(text)
+            current_display.get().alert(text)
 
 
 def _is_near(stated_micros: int, expected_micros: int) -> bool:

@@ -79,6 +79,10 @@ class Display:
     def warn(self, text: str) -> None:
         """Say something that stays on the screen."""
 
+    def alert(self, text: str) -> None:
+        """As `warn`, where a promise about money does not hold: a display that is quiet shows it too."""
+        self.warn(text)
+
     def note(self, text: str) -> None:
         """Say something that stays on the screen and is no reason to worry."""
 

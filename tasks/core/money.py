@@ -46,6 +46,13 @@ def format_micros(micros: int) -> str:
     return format_usd(micros / MICROS_PER_USD)
 
 
+def format_exact(micros: int) -> str:
+    """As `format_micros`, with every digit that counts: what is spent, reserved and free of a cap adds up to it."""
+    whole, rest = divmod(abs(micros), MICROS_PER_USD)
+    digits = f"{rest:06}".rstrip("0").ljust(2, "0")
+    return f"{'-' if micros < 0 else ''}${whole:,}.{digits}"
+
+
 def format_rounded(amount_usd: float) -> str:
     """As `format_usd`, to the cent from a dollar on; below it three digits that count, for means and comparisons."""
     # A mean has no more digits than it can be trusted with.

@@ -35,7 +35,7 @@ class PredictionIds:
         """Tell the user, once in a run, where the other batches of the account are not known."""
         if self.registry.problem is not None and not self._has_warned:
             self._has_warned = True
-            current_display.get().warn(
+            current_display.get().alert(
                 f"other batches on this account are not known ({self.registry.problem}); while this one runs, start none "
                 "with the same prompts: both could take one image for theirs"
             )

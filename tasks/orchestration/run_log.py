@@ -90,6 +90,11 @@ class LoggedDisplay(Display):
         self._logger.warning("%s", escape_lines(text))
         self._inner.warn(text)
 
+    def alert(self, text: str) -> None:
+        """See `Display.alert`."""
+        self._logger.warning("%s", escape_lines(text))
+        self._inner.alert(text)
+
     def note(self, text: str) -> None:
         """See `Display.note`."""
         self._logger.info("%s", escape_lines(text))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.core.caps.cap import Payer
 from tasks.core.configuration.settings import Settings
-from tasks.core.money import format_usd, to_usd
+from tasks.core.money import format_exact, to_micros, to_usd
 from tasks.core.text import format_count
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ async def find_room(settings: Settings, shares: Shares, caller: str, *, now_us: 
 
     async with open_counting_place(settings, None) as place:
         states = await read_caps(place.writer, settings.caps, now_us=now_us)
-    return [_build_record(state, shares, caller) for state in states]
+    return [_build_record(state, shares, caller) | {"problem": place.problem} for state in states]
 
 
 def _build_record(state: CapState, shares: Shares, caller: str) -> dict[str, Any]:
@@ -86,9 +86,15 @@ def _build_record(state: CapState, shares: Shares, caller: str) -> dict[str, Any
 
 def format_room(record: Mapping[str, Any]) -> str:
     """One cap for people."""
+    if record["problem"] is not None:
+        return f"{_format_known(record)}; what was spent is not known, because {record['problem']}: it holds for each run alone"
+    return _format_known(record)
+
+
+def _format_known(record: Mapping[str, Any]) -> str:
     is_money = record["unit"] == "usd"
     free, takes = (
-        format_usd(amount) if is_money else format_count(amount, "image")
+        format_exact(to_micros(amount) or 0) if is_money else format_count(amount, "image")
         for amount in (record["free"], record["takes"])
     )
     start = f"cap of {record['words']}: {free} left, this plan takes {takes}"

@@ -1,4 +1,4 @@
-"""The two displays that write: a bar that stays in place for terminals, plain lines for logs and pipes."""
+"""The displays that write: a bar that stays in place for terminals, plain lines for logs and pipes, alerts alone for `--quiet`."""
 
 from __future__ import annotations
 
@@ -71,6 +71,20 @@ class _Lasting:
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
         return 0
+
+
+class QuietDisplay(Display):
+    """Shows nothing but promises about money that do not hold."""
+
+    def __init__(self, console: Console) -> None:
+        """Write to `console`."""
+        self._console = console
+
+    def alert(self, text: str) -> None:
+        """See `Display.alert`."""
+        self._console.print(
+            escape_control_characters(f"warning: {text}"), highlight=False, markup=False, soft_wrap=True
+        )
 
 
 class LineDisplay(Display):

@@ -7,10 +7,10 @@ from typing import Any
 from tasks.core.clock import Clock
 from tasks.core.configuration.settings import Settings
 from tasks.core.database import hide_password
-from tasks.core.money import format_usd
+from tasks.core.money import format_exact, to_cap_micros, to_micros
 from tasks.core.text import align_columns
 from tasks.ledger.accounts.caps.place import open_counting_place
-from tasks.ledger.accounts.caps.reading import read_caps
+from tasks.ledger.accounts.caps.reading import explain_unreadable, read_caps
 from tasks.ledger.accounts.caps.recovery import settle_dead
 from tasks.ledger.accounts.place import get_accounts_file
 
@@ -25,12 +25,16 @@ async def list_caps(settings: Settings, clock: Clock | None = None) -> dict[str,
 
     Raises:
         ConfigError: The database that counts them cannot be used.
+        InputError: What they have counted cannot be read.
     """
     async with open_counting_place(settings, None) as place:
-        # A batch that was killed must not look as if its jobs were still in flight.
-        await settle_dead(place)
+        with explain_unreadable(place.writer):
+            # A batch that was killed must not look as if its jobs were still in flight.
+            await settle_dead(place)
         states = await read_caps(place.writer, settings.caps, now_us=(clock or Clock()).now_us())
-        record = {"caps": [state.as_dict() for state in states], "problem": place.problem}
+        # Without the counts nothing was spent by what this process knows, which is not what is true.
+        unknown = {} if place.problem is None else dict.fromkeys(("spent", "reserved", "free"))
+        record = {"caps": [state.as_dict() | unknown for state in states], "problem": place.problem}
         if states and place.problem is None:
             record["counted_in"] = (
                 hide_password(settings.caps_url or "") if place.is_server else str(get_accounts_file())
@@ -62,7 +66,14 @@ def _format_block(row: Row) -> tuple[str, str]:
 def _format_row(cap: dict[str, Any]) -> Row:
     named = (f"{name} {cap[name]}" for name in ("caller", "model", "backend") if cap[name] is not None)
     amounts = (cap["spent"], cap["reserved"], cap["free"])
-    spent, reserved, free = (format_usd(amount) if cap["unit"] == "usd" else f"{amount:,}" for amount in amounts)
-    most = format_usd(cap["usd"]) if cap["unit"] == "usd" else f"{cap['images']:,} images"
+    is_money = cap["unit"] == "usd"
+    spent, reserved, free = (_format_amount(amount, is_money=is_money) for amount in amounts)
+    most = format_exact(to_cap_micros(cap["usd"])) if is_money else f"{cap['images']:,} images"
     frees = f"{cap['frees_at'][:16].replace('T', ' ')} {cap['timezone']}"
     return (f"{most} a {cap['per']}", ", ".join(named) or "everything", spent, reserved, free, frees)
+
+
+def _format_amount(amount: float | None, *, is_money: bool) -> str:
+    if amount is None:
+        return "unknown"
+    return format_exact(to_micros(amount) or 0) if is_money else f"{amount:,}"

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.core.caps.periods import Per, Period, TimeZone, find_period
-from tasks.core.money import MOST_USD, format_micros, to_cap_micros
+from tasks.core.money import MOST_USD, format_exact, to_cap_micros
 
 MOST_IMAGES = 1_000_000_000
 Pattern = Annotated[str, Field(min_length=1, max_length=200)]
@@ -41,17 +41,23 @@ class Scope:
         models = (payer.model, payer.model.partition(":")[0])
         return (
             self.covers_caller(payer.caller)
-            and (self.backend is None or fnmatchcase(payer.backend, self.backend))
-            and (self.model is None or any(fnmatchcase(model, self.model) for model in models))
+            and (self.backend is None or _matches(payer.backend, self.backend))
+            and (self.model is None or any(_matches(model, self.model) for model in models))
         )
 
     def covers_caller(self, caller: str) -> bool:
         """True if attempts of this caller may count."""
-        return self.caller is None or fnmatchcase(caller, self.caller)
+        return self.caller is None or _matches(caller, self.caller)
 
     def find_period(self, at_us: int) -> Period:
         """The period that an instant belongs to."""
         return find_period(self.per, self.timezone, at_us)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """True if a name is as a pattern says: `*` and `?` stand for any letters, and everything else for itself."""
+    # A bracket is a letter of names such as "team [a]", whose cap would never hold otherwise.
+    return fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
 class CapSettings(BaseModel):
@@ -87,7 +93,7 @@ class CapSettings(BaseModel):
 
     def describe(self) -> str:
         """The cap in words: `$20.00 a day (UTC) for caller studio`."""
-        amount = f"{self.images:,} images" if self.usd is None else format_micros(self.most_micros or 0)
+        amount = f"{self.images:,} images" if self.usd is None else format_exact(self.most_micros or 0)
         named = (("caller", self.caller), ("model", self.model), ("backend", self.backend))
         filters = ", ".join(f"{name} {value}" for name, value in named if value is not None)
         return f"{amount} a {self.per} ({self.timezone}){f' for {filters}' if filters else ''}"

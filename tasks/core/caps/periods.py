@@ -13,6 +13,8 @@ from pydantic import AfterValidator
 from tasks.core.clock import to_instant
 
 Per = Literal["day", "month"]
+_UNFIT = ("right/", "localtime", "posixrules")
+"""Zones that count leap seconds, and names that mean another zone on another machine."""
 QUARTER_US = 15 * 60 * 1_000_000
 """All time zones begin their days on a quarter of an hour of UTC."""
 
@@ -25,9 +27,11 @@ def check_time_zone(name: str) -> str:
     """
     # ZoneInfo raises OSError for a name that is a folder of its data, such as "Europe".
     try:
-        ZoneInfo(name)
+        is_fit = not name.startswith(_UNFIT) and bool(ZoneInfo(name))
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{name!r} is not a time zone; use a name such as Europe/Berlin or UTC") from None
+        is_fit = False
+    if not is_fit:
+        raise ValueError(f"{name!r} is not a time zone; use a name such as Europe/Berlin or UTC")
     return name
 
 

@@ -41,7 +41,7 @@ class Overruns:
         else:
             self._floors[job.backend] = max(self._floors.get(job.backend, 0), cost_micros)
         if is_first:
-            current_display.get().warn(
+            current_display.get().alert(
                 f"backend {job.backend!r} has billed {format_micros(cost_micros)} where at most "
                 f"{format_micros(expected_micros)} was expected. What it bills counts, and budget and caps set as much more "
                 "aside from now on. Correct the price: price_usd of the backend, or `prices`, in the configuration"

@@ -20,7 +20,7 @@ from tasks.core.clock import Clock, to_instant
 from tasks.core.configuration.settings import Settings
 from tasks.core.display import current_display
 from tasks.core.errors import BatchStopped
-from tasks.core.money import format_micros
+from tasks.core.money import format_exact
 from tasks.core.records import Job
 from tasks.ledger.accounts.caps.charges import Charge, Charger, Key, Refusal, Settlement, TakenOver
 from tasks.ledger.accounts.caps.counter import UNUSABLE, Counter, build_uncounted_stop
@@ -54,7 +54,9 @@ class AccountCaps:
                 written.
         """
         charge = Charge(key=(job.job_id, number), payer=self._get_payer(job), micros=micros or 0, images=images)
-        reservation = CapReservation(self._counter, charge.payer, charge.key, most_micros=charge.micros)
+        reservation = CapReservation(
+            self._counter, charge.payer, charge.key, most_micros=charge.micros, most_images=images
+        )
         await self._count(reservation, charge, is_priced=micros is not None)
         return reservation
 
@@ -110,8 +112,14 @@ class AccountCaps:
             # What ended meanwhile may have given back enough.
             if self._counter.has_in_flight or self._counter.ends != seen:
                 await self._counter.wait_for_end(seen)
-            elif not await self._recover():
+            elif not await self._free_more():
                 raise build_reached_stop(refusal, charge.micros)
+
+    async def _free_more(self) -> bool:
+        try:
+            return await self._recover()
+        except UNUSABLE as exc:
+            raise self._counter.build_stop(exc) from exc
 
     def _get_payer(self, job: Job) -> Payer:
         return Payer(caller=self._caller, backend=job.backend, model=job.model)
@@ -133,11 +141,14 @@ class _Counted:
 class CapReservation:
     """The amount that is counted for one attempt until its cost is known."""
 
-    def __init__(self, counter: Counter, payer: Payer, key: Key, *, most_micros: int | None) -> None:
+    def __init__(
+        self, counter: Counter, payer: Payer, key: Key, *, most_micros: int | None, most_images: int = 1
+    ) -> None:
         """Stand for the attempt of this key; `most_micros` is None for one of an earlier run."""
         self._counter: Counter | None = counter
         self._payer = payer
         self._most_micros = most_micros
+        self._most_images = most_images
         self.key = key
         self.counted: _Counted | None = None
         """None for an attempt of an earlier run: it was sent."""
@@ -154,6 +165,7 @@ class CapReservation:
                 cost_micros=cost_micros,
                 images=images,
                 most_micros=self._most_micros,
+                most_images=self._most_images,
             )
         )
 
@@ -197,12 +209,12 @@ async def open_caps(
 async def _warn_of_other_counts(place: CountingPlace, clock: Clock) -> None:
     """Tell the user where other batches are counted elsewhere than this one."""
     if place.problem is not None:
-        current_display.get().warn(
+        current_display.get().alert(
             f"the caps hold for this run alone, because {place.problem}: what other "
             "batches spend is not counted, and what this run spends is forgotten at its end"
         )
     elif not place.is_server and (other := await asyncio.to_thread(find_other_count, clock.now_us())):
-        current_display.get().warn(
+        current_display.get().alert(
             f"batches of yours are counted in {other} too, and each place keeps the caps for itself: let XDG_STATE_HOME be "
             "the same for all, or name a `caps_database`"
         )
@@ -216,19 +228,18 @@ async def _settle_earlier_runs(place: CountingPlace, engine: AsyncEngine, batch:
     except UNUSABLE as exc:
         # Without caps nothing of a run depends on it.
         if has_caps:
-            raise build_uncounted_stop(exc) from exc
+            raise build_uncounted_stop(exc, place.writer) from exc
 
 
 def build_reached_stop(refusal: Refusal, wanted_micros: int) -> BatchStopped:
     """Build the stop for a cap that is reached: which one, what is left, and when it frees."""
     cap = refusal.cap
-    most, wanted = (cap.images, 1) if cap.images is not None else (cap.most_micros or 0, wanted_micros)
     frees = to_instant(refusal.frees_at_us).astimezone(ZoneInfo(cap.timezone))
     if cap.images is not None:
         left = f"{refusal.left:,} images are left"
     else:
-        left = f"{format_micros(refusal.left)} is left and the next image may cost {format_micros(wanted_micros)}"
-    if wanted > most:
+        left = f"{format_exact(refusal.left)} is left and the next image may cost {format_exact(wanted_micros)}"
+    if refusal.never_frees:
         # Even a new day has no room for it, so waiting for one would be bad advice.
         remedy = "The whole cap is less than one image needs: raise it under `caps` in the configuration and resume"
     else:

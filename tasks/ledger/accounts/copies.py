@@ -46,7 +46,7 @@ async def settle_identity(engine: AsyncEngine) -> str:
     except (DBAPIError, OSError, BatchStopped):
         # Without a state folder nobody knows; the registry says so where it matters.
         return batch
-    current_display.get().warn(
+    current_display.get().alert(
         f"{path.parent} and {original.parent} are copies of one batch; from now on this one is a batch of its own. Jobs "
         "that are open in both are made and paid for in each"
     )

@@ -96,6 +96,11 @@ def get_accounts_file() -> Path:
     return get_state_folder() / FILE_NAME
 
 
+def name_place(writer: LedgerWriter) -> str:
+    """The place that a writer writes to, for messages."""
+    return "the database that counts" if isinstance(writer, PostgresqlWriter) else str(get_accounts_file())
+
+
 def _make_file(path: Path) -> Path:
     """The file's path; it is the user's alone, for it says which accounts are used."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 from tests.flows.conftest import Cli
 
 CONFIG = """
@@ -88,4 +92,44 @@ def test_a_state_folder_that_cannot_be_used_is_told(offline: Cli) -> None:
         done = offline.run("try", prompt, "--samples", "3")
         assert "the caps hold for this run alone, because the state folder cannot be used" in done.stderr
         assert done.returncode == 3
+        quiet = offline.run("try", prompt, "--samples", "3", "--quiet")
+        assert "the caps hold for this run alone" in quiet.stderr
+        assert "generating" not in quiet.stderr
     assert "nothing is counted" in offline.run("caps").stdout
+    listed = offline.json("caps")["caps"]
+    assert [(cap["spent"], cap["reserved"], cap["free"]) for cap in listed] == [(None, None, None)] * 2
+    offline.manifest(1)
+    planned = offline.run("plan", "m.jsonl").stdout
+    assert "enough; what was spent is not known, because the state folder cannot be used" in planned
+
+
+def test_counts_of_another_version_are_one_clear_error(offline: Cli) -> None:
+    """Tables that cannot be read name their file, for a command that reads and for a run, which sends nothing."""
+    configure(offline, usd=0.02)
+    accounts = Path(offline.json("caps")["counted_in"])
+    with closing(sqlite3.connect(accounts)) as db, db:
+        db.execute("ALTER TABLE charges RENAME COLUMN micros TO nanos")
+    offline.manifest(1)
+    for command in (("caps",), ("plan", "m.jsonl")):
+        read = offline.run(*command)
+        assert (read.returncode, "Traceback" in read.stderr) == (2, False)
+        assert f"{accounts}: what is spent cannot be read (no such column" in read.stderr
+    sent = offline.run("try", "a red fox", "--out", "a")
+    assert sent.returncode == 3
+    assert f"what is spent cannot be counted in {accounts} (no such column" in sent.stderr
+
+
+def test_amounts_are_shown_with_every_digit(offline: Cli) -> None:
+    """A cap above ten dollars is not rounded: what is spent, reserved and free add up to it."""
+    configure(offline, usd=20.005)
+    assert offline.run("try", "a red fox").returncode == 0
+    offline.environ["COLUMNS"] = "200"
+    assert offline.run("caps").stdout.splitlines()[1].split()[:7] == [
+        "$20.005",
+        "a",
+        "day",
+        "everything",
+        "$0.01",
+        "$0.00",
+        "$19.995",
+    ]

@@ -8,7 +8,13 @@ import pytest
 
 from tasks.plan.cap_room import format_room
 
-CAP = {"frees_at": "2026-11-27T00:00:00+00:00", "timezone": "UTC", "words": "a cap", "takes_unpriced": 0}
+CAP = {
+    "frees_at": "2026-11-27T00:00:00+00:00",
+    "timezone": "UTC",
+    "words": "a cap",
+    "takes_unpriced": 0,
+    "problem": None,
+}
 
 
 @pytest.mark.parametrize(

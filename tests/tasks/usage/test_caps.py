@@ -21,6 +21,6 @@ def test_caps_fit_into_the_terminal() -> None:
     narrow = format_caps(record, width=80)
     assert narrow == [
         "$300.00 a month for caller a studio with a long name",
-        "    $0.008 spent, $0.004 reserved, $299.99 free, frees at 2026-10-01 00:00 America/Argentina/Catamarca",
+        "    $0.008 spent, $0.004 reserved, $299.988 free, frees at 2026-10-01 00:00 America/Argentina/Catamarca",
     ]
     assert all(amount in line for amount in ("$0.008", "$0.004", "$299.99", "2026-10-01 00:00"))

@@ -10,12 +10,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, get_args
 
-from sqlalchemy import Connection, Table, bindparam, select, text, tuple_, update
+from sqlalchemy import Connection, Table, bindparam, delete, select, text, tuple_, update
 
 from tasks.core.caps.cap import Payer, Scope
-from tasks.core.caps.periods import QUARTER_US, check_time_zone
+from tasks.core.caps.periods import QUARTER_US, Per, check_time_zone
 from tasks.core.database import build_insert
 from tasks.core.identity import to_canonical_json
 from tasks.ledger.accounts.caps.schema import scopes, spending, totals
@@ -52,8 +52,15 @@ class Book:
     def __init__(self, db: Connection, own: Sequence[Scope]) -> None:
         """Read the known scopes, and make the caller's `own` known."""
         self._db = db
-        # Another machine may know a time zone that this one does not; its caps are counted there.
-        self._scopes = {scope for scope in (Scope(*row) for row in db.execute(_SELECT_SCOPES)) if _is_known(scope)}
+        self._scopes: set[Scope] = set()
+        self._foreign: list[str] = []
+        """Names of scopes that another machine or version has, and nobody here can add up."""
+        for name, *row in db.execute(_SELECT_SCOPES):
+            scope = Scope(*row)
+            if _is_known(scope) and _name(scope) == name:
+                self._scopes.add(scope)
+            else:
+                self._foreign.append(name)
         self._totals: dict[tuple[str, int], Amount | None] = {}
         """As the database has them; None where there is no row."""
         self._changes: defaultdict[tuple[str, int], Amount] = defaultdict(Amount)
@@ -97,6 +104,9 @@ class Book:
         # A period without a row has nobody who asks for it; it is added up when somebody does.
         if changes:
             self._db.execute(_ADD_TO_TOTAL, changes)
+        # Their sums lack these changes. Whoever knows the scope adds up what was spent when he asks for it.
+        if self._foreign and rows:
+            self._db.execute(delete(totals).where(totals.c.scope.in_(self._foreign)))
 
     def _fetch(self, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Amount]:
         found = self._db.execute(_SELECT_TOTALS, {"the_keys": keys})
@@ -114,6 +124,8 @@ class Book:
 
 
 def _is_known(scope: Scope) -> bool:
+    if scope.per not in get_args(Per):
+        return False
     try:
         check_time_zone(scope.timezone)
     except ValueError:
@@ -154,7 +166,9 @@ def _build_upsert(dialect: str, table: Table) -> Any:
     return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=more)
 
 
-_SELECT_SCOPES = select(scopes.c.per, scopes.c.timezone, scopes.c.caller, scopes.c.model, scopes.c.backend)
+_SELECT_SCOPES = select(
+    scopes.c.scope, scopes.c.per, scopes.c.timezone, scopes.c.caller, scopes.c.model, scopes.c.backend
+)
 _SELECT_TOTALS = select(totals).where(
     tuple_(totals.c.scope, totals.c.from_us).in_(bindparam("the_keys", expanding=True))
 )

@@ -52,6 +52,8 @@ class Settlement:
     images: int
     most_micros: int | None
     """Counted where the cost is not known and nothing is counted yet; None: an earlier run's, whose end may be known."""
+    most_images: int = 1
+    """Counted there with it."""
     owner: str | None = None
     """Only where this process made the charge; None: whoever made it."""
 
@@ -66,7 +68,14 @@ class Refusal:
     cap: CapSettings
     left: int
     """Millionths of a dollar, or images."""
+    wanted: int
+    """The same of the attempt."""
     frees_at_us: int
+
+    @property
+    def never_frees(self) -> bool:
+        """True where not even a new period has room for the attempt."""
+        return self.wanted > ((self.cap.most_micros or 0) if self.cap.images is None else self.cap.images)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,9 +131,11 @@ class _Writing:
             return None
         # Numbers of attempts that never left are used again; the earlier one counts nothing any more.
         self._count(charge.key, None)
-        for cap, scope in self._caps:
-            if scope.covers(charge.payer) and (refusal := self._find_refusal(cap, scope, charge)) is not None:
-                return refusal
+        covering = [(cap, scope) for cap, scope in self._caps if scope.covers(charge.payer)]
+        found = [self._find_refusal(cap, scope, charge) for cap, scope in covering]
+        if refusals := [refusal for refusal in found if refusal is not None]:
+            # Of a day and a month that are both full it is the month that has to be waited for.
+            return max(refusals, key=lambda refusal: (refusal.never_frees, refusal.frees_at_us))
         self._count(charge.key, self._build_row(charge.key, charge.payer, OPEN, Amount(charge.micros, charge.images)))
         return None
 
@@ -136,7 +147,9 @@ class _Writing:
             if row is not None:
                 self._count(end.key, {**row, "state": SETTLED if row["state"] == SETTLED else UNKNOWN})
             elif end.most_micros is not None:
-                self._count(end.key, self._build_row(end.key, end.payer, UNKNOWN, Amount(end.most_micros, 1)))
+                self._count(
+                    end.key, self._build_row(end.key, end.payer, UNKNOWN, Amount(end.most_micros, end.most_images))
+                )
             return
         amount = Amount(end.cost_micros, end.images)
         fresh = self._build_row(end.key, end.payer, SETTLED, amount)
@@ -169,7 +182,7 @@ class _Writing:
         # What takes nothing of a full cap passes it: a free image one on money, a judge's call one on images.
         if wanted <= left or not wanted:
             return None
-        return Refusal(cap=cap, left=max(0, left), frees_at_us=scope.find_period(self._at_us).end_us)
+        return Refusal(cap=cap, left=max(0, left), wanted=wanted, frees_at_us=scope.find_period(self._at_us).end_us)
 
     def _count(self, key: Key, row: dict[str, Any] | None) -> None:
         """Put a row in the place of what is counted for an attempt."""

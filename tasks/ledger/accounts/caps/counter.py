@@ -21,6 +21,7 @@ from tasks.ledger.accounts.caps.charges import (
     TakenOver,
     write_entries,
 )
+from tasks.ledger.accounts.place import name_place
 from tasks.ledger.database.writer import LedgerWriter
 from tasks.ledger.group_commit import GroupCommit
 
@@ -82,7 +83,7 @@ class Counter:
         try:
             return (await asyncio.shield(self._group.add(charge))).get(charge.key)
         except UNUSABLE as exc:
-            raise build_uncounted_stop(exc) from exc
+            raise self.build_stop(exc) from exc
 
     def note(self, entry: Settlement | TakenOver) -> None:
         """Count an end, or an attempt that is taken over; on disk within a moment, and before `drain` returns."""
@@ -104,7 +105,11 @@ class Counter:
         try:
             await asyncio.shield(self._group.add())
         except UNUSABLE as exc:
-            raise build_uncounted_stop(exc) from exc
+            raise self.build_stop(exc) from exc
+
+    def build_stop(self, exc: BaseException) -> BatchStopped:
+        """Build the stop for counts that cannot be read or written."""
+        return build_uncounted_stop(exc, self._writer)
 
     def _take_later(self) -> list[Entry]:
         taken, self._later = self._later, []
@@ -150,9 +155,10 @@ class Counter:
         self._ended.set()
 
 
-def build_uncounted_stop(exc: BaseException) -> BatchStopped:
+def build_uncounted_stop(exc: BaseException, writer: LedgerWriter) -> BatchStopped:
     """Build the stop for caps that cannot be counted any more; what is sent without a count could pass them."""
     words = error_text(getattr(exc, "orig", None) or exc)
     return BatchStopped(
-        "caps", f"what is spent cannot be counted ({words}), so no cap can be kept. Correct the cause and resume"
+        "caps",
+        f"what is spent cannot be counted in {name_place(writer)} ({words}), so no cap can be kept. Correct the cause and resume",
     )

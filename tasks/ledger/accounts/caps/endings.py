@@ -77,7 +77,8 @@ def build_settlements(left: Sequence[Mapping[str, Any]], ends: Ends, *, keep_unk
         state, cost_micros = ends.get(key, ("", None if keep_unknown else 0))
         if cost_micros is not None:
             payer = Payer(row["caller"], row["backend"], row["model"])
-            images = int(state == JobState.SUCCEEDED)
+            # Not more than was counted: a judge's call succeeds without an image.
+            images = min(row["images"], int(state == JobState.SUCCEEDED))
             found.append(
                 Settlement(
                     key=key,

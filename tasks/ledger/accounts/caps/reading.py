@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, select
+from sqlalchemy.exc import DBAPIError
 
 from tasks.core.caps.cap import CapSettings, Payer
 from tasks.core.caps.periods import Period
 from tasks.core.database import read_now_us
+from tasks.core.errors import InputError
 from tasks.core.money import to_usd
+from tasks.core.safe_text import error_text
 from tasks.ledger.accounts.caps.book import Amount, Book, begin_exclusively
 from tasks.ledger.accounts.caps.schema import SETTLED, charges
+from tasks.ledger.accounts.place import name_place
 from tasks.ledger.database.writer import LedgerWriter
 
 
@@ -60,8 +65,27 @@ async def read_caps(writer: LedgerWriter, caps: Sequence[CapSettings], *, now_us
         writer: The place that counts.
         caps: The configuration's.
         now_us: The time by this machine's clock, where no server has one.
+
+    Raises:
+        InputError: It cannot be read.
     """
-    return await writer.write(partial(_read, caps=caps, now_us=now_us)) if caps else []
+    if not caps:
+        return []
+    with explain_unreadable(writer):
+        return await writer.write(partial(_read, caps=caps, now_us=now_us))
+
+
+@contextmanager
+def explain_unreadable(writer: LedgerWriter) -> Iterator[None]:
+    """Raise InputError for counts that are there and cannot be read: damaged, or in another version's tables."""
+    try:
+        yield
+    except (DBAPIError, OSError) as exc:
+        words = error_text(getattr(exc, "orig", None) or exc)
+        raise InputError(
+            f"{name_place(writer)}: what is spent cannot be read ({words}). It is damaged, or another version of imagen "
+            "wrote it. Once it is moved away, caps count from nothing"
+        ) from None
 
 
 def _read(db: Connection, caps: Sequence[CapSettings], now_us: int) -> list[CapState]:

@@ -40,7 +40,7 @@ class CapsSource:
                 self._caps = tuple(load_settings(self._file).caps)
             except ConfigError as exc:
                 # It may be half written, or wrong for hours: the caps that held before go on to hold.
-                current_display.get().warn(
+                current_display.get().alert(
                     f"the caps stay as they were, because the configuration cannot be read: {exc}"
                 )
         return self._caps

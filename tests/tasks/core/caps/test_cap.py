@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from tasks.core.caps.cap import CapSettings
 from tasks.core.caps.periods import Per, find_period
 from tasks.core.configuration.settings import load_settings
 from tasks.core.errors import ConfigError
@@ -21,6 +22,8 @@ from tasks.core.errors import ConfigError
         ("[{usd: 1, per: week}]", "caps.0.per: Input should be 'day' or 'month'"),
         ("[{usd: -1, per: day}]", "caps.0.usd: Input should be greater than or equal to 0"),
         ("[{usd: 1, per: day, timezone: Berlin}]", "'Berlin' is not a time zone; use a name such as Europe/Berlin"),
+        ("[{usd: 1, per: day, timezone: localtime}]", "'localtime' is not a time zone"),
+        ("[{usd: 1, per: day, timezone: right/UTC}]", "'right/UTC' is not a time zone"),
         ("[{usd: 1, per: day, callr: studio}]", "caps.0.callr: there is no such setting"),
         ("[{usd: 1, per: day}, {usd: 2, per: day}]", "cap 2 is for the same attempts as cap 1"),
         ("[{usd: 1, per: day, backend: sketsh}]", "cap 1 meets no backend by its `backend` and `model`"),
@@ -35,6 +38,13 @@ def test_a_wrong_cap_is_named_with_its_line(tmp_path: Path, caps: str, told: str
         load_settings(path)
     assert "imagen.yaml:3: " in str(caught.value)
     assert told in str(caught.value)
+
+
+def test_a_bracket_in_a_pattern_stands_for_itself() -> None:
+    """Only `*` and `?` stand for other letters, so a cap for a caller with brackets in the name holds."""
+    scope = CapSettings(usd=1, per="day", caller="team [a-c]*").scope
+    assert scope.covers_caller("team [a-c] of Zoë")
+    assert not scope.covers_caller("team b")
 
 
 @pytest.mark.parametrize(

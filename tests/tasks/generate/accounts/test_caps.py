@@ -37,6 +37,28 @@ async def test_two_batches_keep_one_cap(machine: Machine, caps: list[CapSettings
     assert (cap["spent"], cap["reserved"], cap["free"]) == (0.03, 0.0, 0.0)
 
 
+async def test_of_two_full_caps_the_one_that_frees_last_is_named(machine: Machine, caps: list[CapSettings]) -> None:
+    """Where a day and a month are both full it is the month that a resume has to wait for."""
+    caps.append(CapSettings(usd=PRICE_USD * 2, per="day"))
+    caps.append(CapSettings(images=2, per="month"))
+    assert "the cap of 2 images a month (UTC) is reached" in await machine.run("a", ScriptedBackend(), 4)
+    caps.insert(0, CapSettings(usd=0, per="day", backend="sketch"))
+    assert "The whole cap is less than one image needs" in await machine.run("a", ScriptedBackend(), 4)
+
+
+async def test_a_cap_that_this_version_does_not_know_is_kept(machine: Machine, caps: list[CapSettings]) -> None:
+    """What is spent beside a cap in a time zone of another machine is added up there when it is asked for."""
+    caps.append(CapSettings(images=3, per="day"))
+    assert await machine.run("a", ScriptedBackend(), 1) == ""
+    with pytest.MonkeyPatch.context() as patch:
+        caps.clear()
+        patch.setattr("tasks.ledger.accounts.caps.book._is_known", lambda _: False)
+        assert await machine.run("b", ScriptedBackend(), 1) == ""
+    caps.append(CapSettings(images=3, per="day"))
+    [cap] = await machine.read()
+    assert (cap["spent"], cap["free"]) == (2, 1)
+
+
 async def test_a_cap_frees_with_its_day(machine: Machine, caps: list[CapSettings]) -> None:
     """The batch goes on when the day is over, and a clock that goes back finds the day as full as it was."""
     caps.append(CapSettings(usd=PRICE_USD * 3, per="day"))
