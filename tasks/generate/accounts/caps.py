@@ -11,18 +11,17 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.caps.cap import CapSettings, Payer
-from tasks.core.clock import Clock, to_instant
+from tasks.core.clock import Clock
 from tasks.core.configuration.settings import Settings
 from tasks.core.display import current_display
 from tasks.core.errors import BatchStopped
-from tasks.core.money import format_exact
 from tasks.core.records import Job
-from tasks.ledger.accounts.caps.charges import Charge, Charger, Key, Refusal, Settlement, TakenOver
+from tasks.generate.accounts.reached_cap import build_reached_stop
+from tasks.ledger.accounts.caps.charges import Charge, Charger, Key, Settlement, TakenOver
 from tasks.ledger.accounts.caps.counter import UNUSABLE, Counter, build_uncounted_stop
 from tasks.ledger.accounts.caps.other_count import find_other_count
 from tasks.ledger.accounts.caps.place import CountingPlace
@@ -229,24 +228,3 @@ async def _settle_earlier_runs(place: CountingPlace, engine: AsyncEngine, batch:
         # Without caps nothing of a run depends on it.
         if has_caps:
             raise build_uncounted_stop(exc, place.writer) from exc
-
-
-def build_reached_stop(refusal: Refusal, wanted_micros: int) -> BatchStopped:
-    """Build the stop for a cap that is reached: which one, what is left, and when it frees."""
-    cap = refusal.cap
-    frees = to_instant(refusal.frees_at_us).astimezone(ZoneInfo(cap.timezone))
-    if cap.images is not None:
-        left = f"{refusal.left:,} images are left"
-    else:
-        left = f"{format_exact(refusal.left)} is left and the next image may cost {format_exact(wanted_micros)}"
-    if refusal.never_frees:
-        # Even a new day has no room for it, so waiting for one would be bad advice.
-        remedy = "The whole cap is less than one image needs: raise it under `caps` in the configuration and resume"
-    else:
-        remedy = (
-            f"It frees at {frees:%Y-%m-%d %H:%M} {cap.timezone}; resume then, or raise it under `caps` in the "
-            "configuration and resume"
-        )
-    return BatchStopped(
-        "cap", f"the cap of {cap.describe()} is reached: {left}. {remedy}", frees_at_us=refusal.frees_at_us
-    )
