@@ -24,6 +24,9 @@ JPEG_END = b"\xd9"
 MAX_CHUNKS = 65_536
 """Chunks of one file. A 64 MB PNG in pieces of 1 KB has as many; five million empty ones would take minutes."""
 
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_MAX_BRANDS_BYTES = 256
+
 # Starts a segment: not a stuffed byte (00), not filling (FF), not one of the restarts inside a scan (D0-D7).
 _JPEG_MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
 
@@ -61,7 +64,13 @@ def detect_format(data: bytes) -> str | None:
         return "webp"
     if data.startswith((b"GIF87a", b"GIF89a")):
         return "gif"
-    return "avif" if data[4:12] in {b"ftypavif", b"ftypavis"} else None
+    return "avif" if data[4:8] == b"ftyp" and _lists_avif(data) else None
+
+
+def _lists_avif(data: bytes) -> bool:
+    """True if AVIF is a brand of the file, or one that it is compatible with: some encoders put `mif1` first."""
+    end = min(int.from_bytes(data[:4]), _MAX_BRANDS_BYTES)
+    return any(data[place : place + 4] in _AVIF_BRANDS for place in (8, *range(16, end, 4)))
 
 
 _FOREIGN = {
@@ -69,6 +78,7 @@ _FOREIGN = {
     b"MM\0*": "TIFF",
     b"BM": "BMP",
     b"\0\0\1\0": "ICO",
+    b"\0\0\0\x0cjP  ": "JPEG 2000",
     b"\xff\x0a": "JPEG XL",
     b"\0\0\0\x0cJXL ": "JPEG XL",
     b"8BPS": "PSD",
@@ -90,6 +100,15 @@ def name_foreign_format(data: bytes) -> str | None:
     if data[4:8] == b"ftyp" and detect_format(data) is None:
         return "HEIC or a video"
     return next((name for beginning, name in _FOREIGN.items() if data.startswith(beginning)), None)
+
+
+def describe_beginning(data: bytes) -> str:
+    """The first bytes for a person: an error page or message can be read, anything else is named in hex."""
+    # The cut may go through a character; a replacement anywhere else means that this is no text.
+    text = " ".join(data[:80].decode("utf-8", "replace").rstrip("\ufffd").split())
+    if not text.isprintable() or not text or "\ufffd" in text:
+        return f"{len(data)} bytes that start with {data[:8].hex(' ')}"
+    return f"a web page or other markup, {text!r}" if text.startswith("<") else f"a text, {text!r}"
 
 
 def iterate_chunks(data: bytes, *, verify: bool = True) -> Iterator[Chunk]:

@@ -30,7 +30,7 @@ from slugify import slugify
 from tasks.core.configuration.sections import OutputSettings, Verify
 from tasks.core.errors import BadImage
 from tasks.core.records import Job, StoredImage
-from tasks.store.chunks import build_bad_image, detect_format
+from tasks.store.chunks import build_bad_image, describe_beginning, detect_format
 from tasks.store.decoding import budget
 from tasks.store.embedding.embed import embed, find_provenance
 from tasks.store.embedding.notes import build_notes
@@ -38,6 +38,7 @@ from tasks.store.encode import EXTENSIONS
 from tasks.store.exif import is_turned
 from tasks.store.output import NewFile, Output
 from tasks.store.output.base import IMAGES
+from tasks.store.png_texts import drop_packed_texts
 from tasks.store.signing import sign
 from tasks.store.structure import is_proven_whole
 from tasks.store.webp import read_webp_header
@@ -128,7 +129,7 @@ def open_image(data: bytes) -> Iterator[Image.Image]:
     width, height, _ = _read_header(data, found)
     if width * height > MAX_IMAGE_PIXELS:
         raise _build_too_large(found)
-    with budget.reserve(width, height), _DECODERS[found](BytesIO(data)) as image:
+    with budget.reserve(width, height), _open(data, found) as image:
         yield image
 
 
@@ -144,7 +145,7 @@ def _detect(data: bytes) -> str:
     if not data:
         raise build_bad_image("no bytes came")
     if (found := detect_format(data)) is None:
-        raise build_bad_image(f"what came is not an image ({', '.join(EXTENSIONS)}): {_describe_beginning(data)}")
+        raise build_bad_image(f"what came is not an image ({', '.join(EXTENSIONS)}): {describe_beginning(data)}")
     return found
 
 
@@ -224,7 +225,7 @@ def _read(data: bytes, found: str, *, must_decode: bool) -> Measured:
     if width * height > MAX_IMAGE_PIXELS:
         raise Image.DecompressionBombError
     if must_decode or width * height <= SMALL_IMAGE_PIXELS:
-        with budget.reserve(width, height), _DECODERS[found](BytesIO(data)) as image:
+        with budget.reserve(width, height), _open(data, found) as image:
             image.load()
     return Measured(height, width, found) if is_turned(exif) else Measured(width, height, found)
 
@@ -235,14 +236,9 @@ def _read_header(data: bytes, found: str) -> tuple[int, int, bytes]:
         # Pillow's reader takes the memory of the whole canvas, twice, as soon as it is opened.
         header = read_webp_header(data)
         return header.width, header.height, header.exif or b""
-    with _DECODERS[found](BytesIO(data)) as image:
+    with _open(data, found) as image:
         return image.width, image.height, image.info.get("exif") or b""
 
 
-def _describe_beginning(data: bytes) -> str:
-    """The first bytes for a person: an error page or message can be read, anything else is named in hex."""
-    # The cut may go through a character; a replacement anywhere else means that this is no text.
-    text = " ".join(data[:80].decode("utf-8", "replace").rstrip("\ufffd").split())
-    if not text.isprintable() or not text or "\ufffd" in text:
-        return f"{len(data)} bytes that start with {data[:8].hex(' ')}"
-    return f"a web page or other markup, {text!r}" if text.startswith("<") else f"a text, {text!r}"
+def _open(data: bytes, found: str) -> ImageFile.ImageFile:
+    return _DECODERS[found](BytesIO(drop_packed_texts(data) if found == "png" else data))

@@ -92,6 +92,8 @@ def _is_whole_jpeg(data: bytes) -> bool:
 def _is_whole_webp(data: bytes) -> bool:
     """The RIFF length and those of all chunks fit to the last byte, and the pixels begin as their bit stream has to."""
     canvas = read_webp_header(data)
+    if not canvas.is_regular:
+        return False
     end, is_sound = RIFF_HEADER_BYTES, False
     for chunk in iterate_chunks(data):
         end = chunk.body.stop + chunk.length % 2

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from tasks.store.chunks import Chunk, build_bad_image, iterate_chunks
 
-ALPHA_FLAG, EXIF_FLAG = 0x10, 0x08
+ANIMATION_FLAG, ALPHA_FLAG, EXIF_FLAG = 0x02, 0x10, 0x08
 """Bits of the VP8X chunk, section 2.7."""
+FRAME, ALPHA = b"ANMF", b"ALPH"
+STILL_PIXELS = frozenset({b"VP8 ", b"VP8L"})
 VP8X_BYTES = 10
 
 
@@ -20,6 +23,8 @@ class WebpHeader:
     height: int
     """Pixels."""
     exif: bytes | None
+    is_regular: bool
+    """The chunks are those of one still image or of one animation, as the description says."""
 
 
 def read_webp_header(data: bytes) -> WebpHeader:
@@ -30,16 +35,30 @@ def read_webp_header(data: bytes) -> WebpHeader:
     """
     first: Chunk | None = None
     exif = None
+    pixels: Counter[bytes] = Counter()
     for chunk in iterate_chunks(data):
         first = first or chunk
-        if chunk.kind == b"EXIF":
+        if chunk.kind == b"EXIF" and exif is None:
             exif = data[chunk.body]
+        if chunk.kind in STILL_PIXELS or chunk.kind in {FRAME, ALPHA}:
+            pixels[chunk.kind] += 1
     if first is None:
         raise build_bad_image("the WebP has no pixels")
     canvas = build_vp8x(first.kind, data[first.body.start : first.body.start + VP8X_BYTES])
     # The canvas is stored less one, in 24 bits each.
     width, height = (int.from_bytes(canvas[place : place + 3], "little") + 1 for place in (4, 7))
-    return WebpHeader(width, height, exif)
+    # Viewers look for Exif data only where the description announces it; a plain file has no description.
+    is_announced = first.kind == b"VP8X" and bool(canvas[0] & EXIF_FLAG)
+    is_regular = _is_regular(pixels, is_animation=bool(canvas[0] & ANIMATION_FLAG), is_plain=first.kind != b"VP8X")
+    return WebpHeader(width, height, exif if is_announced else None, is_regular)
+
+
+def _is_regular(pixels: Counter[bytes], *, is_animation: bool, is_plain: bool) -> bool:
+    """True for one image, or for the frames of an animation; section 2.7 of RFC 9649."""
+    images, frames, alphas = sum(pixels[kind] for kind in STILL_PIXELS), pixels[FRAME], pixels[ALPHA]
+    if is_animation:
+        return frames > 0 and not images and not alphas
+    return images == 1 and not frames and alphas <= (0 if is_plain else 1)
 
 
 def build_vp8x(kind: bytes, body: bytes) -> bytes:

@@ -49,10 +49,10 @@ def _compute_digest(name: str, body: bytes) -> bytes:
 
 def find_digest(headers: httpx.Headers) -> tuple[str, bytes] | None:
     """Name and value of the strongest digest of the body as it is read; None where there is none."""
-    # Google's storage can hold a file compressed and deliver it plain: its hash is then of bytes that never came.
-    stored_as = headers.get("x-goog-stored-content-encoding", "identity")
-    if "content-encoding" in headers or stored_as != "identity":
-        return None  # it would be that of the compressed bytes
+    # Google's storage can hold a file compressed and deliver it plain: its hash is then of bytes that never came. Where
+    # the answer itself came compressed, its digests went with its encoding (`transport.bound_answer`).
+    if headers.get("x-goog-stored-content-encoding", "identity") != "identity":
+        return None
     found = dict(_iterate_digests(headers))
     # A listed MD5 guards against damage only; where both come, the stronger one also guards against a wrong file.
     return next(((name, found[name]) for name in ("sha-256", "md5") if name in found), None)

@@ -32,6 +32,9 @@ MOST_BYTES = "most_bytes"
 """Key of a request's extensions: the most bytes that its answer may have."""
 ENCODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 """Content encodings that are decoded, with zlib's word for each."""
+UNREAD_ENCODINGS = frozenset({"br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip"})
+"""The registered ones that are not; any other word, such as `aws-chunked`, `utf-8` or `none`, says nothing about the bytes."""
+_OF_THE_ENCODED_BODY = ("content-encoding", "content-length", "content-md5", "content-digest", "x-goog-hash")
 GZIP = b"\x1f"
 """First byte of a member."""
 # Decoded piece by piece, so that a small compressed body that decodes to gigabytes stops at the bound.
@@ -155,13 +158,15 @@ def bound_answer(answer: httpx.Response, *, most_bytes: int) -> httpx.Response:
     Raises:
         httpx.DecodingError: Its content encoding is stacked, or none that was asked for.
     """
-    encoding = answer.headers.get("content-encoding", "").strip().lower()
+    stated = answer.headers.get("content-encoding", "").lower()
+    # Storages keep words of an upload here (S3 `aws-chunked`), and every other client takes such a body as it comes.
+    encodings = [word for part in stated.split(",") if (word := part.strip()) in ENCODINGS or word in UNREAD_ENCODINGS]
+    encoding = encodings[0] if encodings else ""
     # Stacked encodings ("gzip, gzip") are no service's, but the usual form of a decompression bomb.
-    if encoding and encoding != "identity" and encoding not in ENCODINGS:
-        raise httpx.DecodingError(f"the answer's encoding is not understood ({encoding[:40]})", request=answer.request)
-    if encoding in ENCODINGS:
-        # The length that is stated is that of the encoded body.
-        for name in ("content-encoding", "content-length"):
+    if len(encodings) > 1 or encoding in UNREAD_ENCODINGS:
+        raise httpx.DecodingError(f"the answer's encoding is not understood ({stated[:40]})", request=answer.request)
+    if encoding:
+        for name in _OF_THE_ENCODED_BODY:
             answer.headers.pop(name, None)
     # In place: another answer would hold this one, and both would be built for every call.
     answer.stream = _BoundedStream(answer, encoding=encoding, most_bytes=most_bytes)

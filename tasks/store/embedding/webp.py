@@ -10,19 +10,22 @@ from tasks.store.embedding.notes import Notes
 from tasks.store.embedding.parameters import build_exif, build_text, encode_json
 from tasks.store.embedding.splice import Edit, splice
 from tasks.store.embedding.xmp import build_packet, mark_packet
-from tasks.store.webp import EXIF_FLAG, build_vp8x
+from tasks.store.webp import EXIF_FLAG, STILL_PIXELS, build_vp8x, read_webp_header
 
 JSON_KIND = b"IMGN"
 XMP_KIND = b"XMP "
 _XMP_FLAG = 0x04
+_PLAIN = tuple(STILL_PIXELS)
 
 
 def embed_webp(data: bytes, notes: Notes) -> bytes:
     """The WebP with the notes in it; Exif of its own is kept instead of ours.
 
     Raises:
-        BadImage: It has no pixels.
+        BadImage: It has no pixels, or further ones in a plain file, which a description would make unreadable.
     """
+    if not read_webp_header(data).is_regular and data.startswith(_PLAIN, RIFF_HEADER_BYTES):
+        raise build_bad_image("the WebP has more pixels than its one image")
     first = xmp = None
     has_exif = False
     for chunk in iterate_chunks(data):

@@ -15,9 +15,9 @@ import pytest
 from tasks.backends.sketch.art import draw
 from tasks.core.configuration.sections import Verify
 from tasks.core.errors import BadImage
-from tasks.store.chunks import MAX_CHUNKS, detect_format
+from tasks.store.chunks import MAX_CHUNKS, detect_format, iterate_chunks
 from tasks.store.decoding import budget
-from tasks.store.images import SMALL_IMAGE_PIXELS, measure
+from tasks.store.images import SMALL_IMAGE_PIXELS, measure, open_image
 from tasks.store.structure import is_proven_whole
 
 SIZE = (320, 256)
@@ -149,3 +149,78 @@ def test_a_gif_of_very_many_blocks_is_refused() -> None:
     """Its sub-blocks are counted too."""
     with pytest.raises(BadImage, match="blocks"):
         measure(saved("gif")[:-1] + b"\x21\xfe" + b"\1x" * (6 * MAX_CHUNKS) + b"\0\x3b")
+
+
+def build_webp(*chunks: tuple[bytes, bytes]) -> bytes:
+    """A WebP file of these chunks."""
+    body = b"".join(kind + len(data).to_bytes(4, "little") + data + bytes(len(data) % 2) for kind, data in chunks)
+    return b"RIFF" + (len(body) + 4).to_bytes(4, "little") + b"WEBP" + body
+
+
+def describe(flags: int) -> tuple[bytes, bytes]:
+    """The chunk that describes a WebP file of `SIZE`."""
+    return b"VP8X", bytes([flags, 0, 0, 0]) + b"".join((side - 1).to_bytes(3, "little") for side in SIZE)
+
+
+def test_a_webp_whose_chunks_contradict_each_other_is_left_to_the_decoder() -> None:
+    """No image passes `auto` that no viewer can open because its chunks are not those of its description."""
+    pixels = read_pixels(saved("webp lossy"))
+    alpha = (b"ALPH", b"\0" + bytes(SIZE[0] * SIZE[1]))
+    assert is_proven_whole(build_webp(describe(0x10), alpha, pixels), "webp")
+    for data in (
+        build_webp(describe(0x10), alpha, alpha, pixels),
+        build_webp(describe(0x02), pixels),
+        build_webp(describe(0), pixels, pixels),
+    ):
+        assert not is_proven_whole(data, "webp")
+        with pytest.raises(BadImage, match="decoded"):
+            measure(data)
+
+
+def test_exif_that_a_webp_does_not_announce_turns_nothing() -> None:
+    """Width and height are those that a viewer shows, and viewers look for Exif data only where it is announced."""
+    turned = (b"EXIF", b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0")
+    pixels = read_pixels(saved("webp lossy"))
+    sizes = [measure(build_webp(*front, pixels, turned)) for front in ([describe(0x08)], [describe(0)], [])]
+    assert [(found.width, found.height) for found in sizes] == [SIZE[::-1], SIZE, SIZE]
+
+
+def read_pixels(data: bytes) -> tuple[bytes, bytes]:
+    """The only chunk of a plain WebP file."""
+    (chunk,) = iterate_chunks(data)
+    return chunk.kind, data[chunk.body]
+
+
+@pytest.mark.parametrize("verify", ["auto", "decode"])
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
+def test_no_text_of_a_png_hides_its_pixels(kind: bytes, verify: Verify) -> None:
+    """A text or a profile that unpacks to very much, or that cannot be unpacked, is not what an image is judged by."""
+    packed = zlib.compress(bytes(40_000_000), 9)
+    heads = {b"zTXt": b"Note\0\0", b"iTXt": b"XML:com.adobe.xmp\0\1\0\0\0", b"iCCP": b"icc\0\0"}
+    data = saved("png")
+    for body in (
+        heads[kind] + packed,
+        heads[kind].replace(b"\0\0", b"\0\7") + packed,
+        heads[kind] + b"rubbish",
+        b"name",
+    ):
+        chunk = len(body).to_bytes(4) + kind + body + zlib.crc32(kind + body).to_bytes(4)
+        spoilt = data[:33] + chunk * 3 + data[33:]
+        assert (measure(spoilt, verify=verify).width, measure(spoilt, verify=verify).height) == SIZE
+        with open_image(spoilt) as image:
+            image.load()
+
+
+def test_a_colour_profile_of_a_printer_is_kept() -> None:
+    """Profiles of up to 3 MB exist, and a conversion needs them."""
+    profile, file = random.Random(1).randbytes(3_000_000), BytesIO()
+    draw("a fox", seed=1, width=SIZE[0], height=SIZE[1]).save(file, "PNG", icc_profile=profile)
+    with open_image(file.getvalue()) as image:
+        assert image.info["icc_profile"] == profile
+
+
+def test_an_avif_may_name_another_brand_first() -> None:
+    """It is one by the brands that it lists, of which `mif1` is first at some encoders; a HEIC lists none."""
+    data = saved("avif")
+    assert (measure(data[:8] + b"mif1" + data[12:]).format, measure(data).format) == ("avif", "avif")
+    assert detect_format(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + data) is None

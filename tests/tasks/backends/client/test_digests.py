@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from base64 import b64encode
 
@@ -63,6 +64,18 @@ async def test_other_bytes_are_fetched_again(headers: dict[str, str]) -> None:
     """A digest that differs is `Unfetched`, which is tried again at no cost; the strongest one decides."""
     with pytest.raises(Unfetched, match="differs"):
         await fetch(BODY.encode(), headers)
+
+
+@pytest.mark.parametrize("name", ["Content-MD5", "Content-Digest", "X-Goog-Hash"])
+async def test_a_digest_of_compressed_bytes_says_nothing_about_the_plain_ones(name: str) -> None:
+    """An answer that comes compressed has the digest of what was sent, and its image is whole all the same."""
+    packed = gzip.compress(BODY.encode())
+    values = {
+        "Content-MD5": digest("md5", packed),
+        "Content-Digest": f"sha-256=:{digest('sha256', packed)}:",
+        "X-Goog-Hash": f"md5={digest('md5', packed)}",
+    }
+    assert await fetch(packed, {"Content-Encoding": "gzip", name: values[name]}) == BODY.encode()
 
 
 async def test_a_png_is_left_to_its_own_checksums() -> None:

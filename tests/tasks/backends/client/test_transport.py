@@ -133,13 +133,22 @@ async def test_an_encoded_answer_is_bounded_after_decoding(encoding: str, encode
             await pay(server, len(body) - 1)
 
 
-@pytest.mark.parametrize("encoding", ["gzip, gzip", "gzip,deflate", "br", "zstd", "unknown"])
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "gzip,deflate", "br", "zstd", "aws-chunked, br"])
 async def test_stacked_and_unasked_encodings_are_refused(encoding: str) -> None:
     """Gzip inside gzip multiplies; what was not asked for is not decoded."""
     async with raw_server(encoded(gzip.compress(gzip.compress(b"x")), encoding)) as server:
         with pytest.raises(Ambiguous, match="encoding"):
             await pay(server)
         assert "accept-encoding: gzip\r\n" in server.requests[0].lower()
+
+
+@pytest.mark.parametrize("encoding", ["aws-chunked", "utf-8", "none", "binary", "identity, aws-chunked"])
+async def test_a_word_that_is_no_encoding_leaves_the_body_as_it_is(encoding: str) -> None:
+    """Storages keep such words of an upload, and every other client takes the body as it comes."""
+    async with raw_server(encoded(b"x", encoding)) as server:
+        assert (await pay(server)).content == b"x"
+    async with raw_server(encoded(gzip.compress(b"x"), f"gzip, {encoding}")) as server:
+        assert (await pay(server)).content == b"x"
 
 
 @pytest.mark.parametrize("damage", [lambda body: body[:-9], lambda body: b"not gzip" + body])

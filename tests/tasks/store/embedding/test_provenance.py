@@ -153,3 +153,10 @@ def test_any_packet_leaves_a_whole_file(name: str, packet: str) -> None:
     marked = embed(data, Notes(PARAMETERS, GENERATED))
     assert pixels(marked) == pixels(data)
     assert list(iterate_chunks(marked))
+
+
+def test_a_plain_webp_of_two_images_stays_as_it_came() -> None:
+    """A viewer shows the first one; behind a description the second would make the file unreadable."""
+    data = saved(Image.new("RGB", (9, 9), "red"), "WEBP")
+    twice = data[:4] + (2 * len(data) - 20).to_bytes(4, "little") + data[8:] + data[12:]
+    assert embed(twice, Notes(PARAMETERS, GENERATED)) == twice
