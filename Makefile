@@ -11,6 +11,8 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/pytest -n $(PROCESSES) --dist worksteal
 
 .DEFAULT_GOAL := help
+# A failed `venv` leaves a Python without pip, which would count as an environment the next time.
+.DELETE_ON_ERROR:
 .PHONY: help install demo test soak chaos many bench pictures check format clean
 
 help: ## list the targets

@@ -68,8 +68,11 @@ def command(given: TryOptions) -> None:
         print(dump_json({**record, "paths": paths}))
     elif paths:
         print(escape_lines("\n".join(paths)))
-    if not given.quiet and len(paths) < len(jobs):
-        print(escape_lines("\n".join(explain_rest(jobs, record["out"]) or format_summary(record))), file=sys.stderr)
+    if not given.quiet:
+        rest = [] if len(paths) == len(jobs) else explain_rest(jobs, record["out"]) or format_summary(record)
+        warnings = [f"warning: {record['warning']}"] if record["warning"] else []
+        for line in dict.fromkeys([*rest, *warnings]):
+            print(escape_lines(line), file=sys.stderr)
     sys.exit(get_exit_code(record) if len(paths) < given.samples else 0)
 
 
@@ -82,6 +85,11 @@ def _read_prompt(words: list[str]) -> str:
     if len(words) > 1:
         raise InputError(f"Put the prompt in quotes: {format_command('try', ' '.join(words))}")
     [text] = words
+    # Where other programs read standard input, and `imagen run` too: it would be paid for as a picture of a dash.
+    if text.strip() == "-":
+        raise InputError(
+            'PROMPT is "-", and standard input is not read here. Write it as an argument: imagen try "$(cat prompt.txt)"'
+        )
     if not is_visible(text):
         raise InputError('PROMPT is empty. Write what the image shows: imagen try "a red fox"')
     return text

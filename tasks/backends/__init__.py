@@ -11,6 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from tasks.core.errors import ConfigError
+from tasks.core.text import format_command
 
 if TYPE_CHECKING:
     from tasks.backends.base import Backend, BackendContext
@@ -70,7 +71,7 @@ def build_backend(
     instance = settings.backends.get(name)
     if instance is None:
         known = ", ".join(settings.backends)
-        raise ConfigError(f"backend {name!r} is not configured in {settings.file}; there are: {known}")
+        raise ConfigError(f"backend {name!r} is not configured in {settings.file}; there are: {known}{_advise(name)}")
     found = _find_type(instance.type, place=f"{settings.file}: backends.{name}.type")
     # Imported here: `base` needs pydantic and the image store, and `imagen --help` must not wait for either.
     base = import_module("tasks.backends.base")
@@ -85,6 +86,18 @@ def build_backend(
         shared={} if shared is None else shared,
     )
     return _load_type(found, context)(context)
+
+
+def _advise(name: str) -> str:
+    """The command that writes an instance of this name, where there is one."""
+    from tasks.core.presets import list_presets  # noqa: PLC0415  only a wrong name needs them
+    from tasks.core.starter import list_starter_backends  # noqa: PLC0415  likewise
+
+    if name in list_presets():
+        return f". To add it to imagen.yaml: {format_command('init', '--backend', name)}"
+    if name in list_starter_backends():
+        return f". A new imagen.yaml has it; in a folder without one: {format_command('init')}"
+    return ""
 
 
 def _load_type(found: EntryPoint, context: BackendContext) -> Callable[[BackendContext], Backend]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import yaml
+
 from tasks.core.atomic_files import write_atomically
 from tasks.core.errors import OutputError
 from tasks.core.installation import CHECKOUT
@@ -48,6 +50,11 @@ def write_starter(folder: Path, names: Iterable[str] = BASICS) -> tuple[list[Pat
     except OSError as exc:
         raise OutputError(f"Cannot write {folder} ({exc.strerror}). Choose another folder.") from None
     return written, kept
+
+
+def list_starter_backends() -> tuple[str, ...]:
+    """Names of the backends that a new configuration has."""
+    return tuple(yaml.safe_load(find_shipped(CONFIG_NAME).read_text(encoding="utf-8"))["backends"])
 
 
 def _name_config(text: bytes) -> bytes:

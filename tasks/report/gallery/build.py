@@ -12,6 +12,7 @@ from filelock import FileLock
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import Clock
+from tasks.core.errors import OutputError, UnreadableFile
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.location import require_ledger
 from tasks.ledger.queries import count_jobs, read_job_pages
@@ -19,7 +20,7 @@ from tasks.ledger.runs import get_batch_identity
 from tasks.ledger.scores import parse_kept
 from tasks.report.gallery import plots, rows, thumbnails
 from tasks.report.gallery.figures import Figures
-from tasks.report.gallery.page import render_page
+from tasks.report.gallery.page import is_page, render_page
 from tasks.report.gallery.rows import RowScripts
 from tasks.report.summary import Summary, summarise
 from tasks.store.disk import explain_write_errors
@@ -116,12 +117,13 @@ async def write_gallery(
 
     Raises:
         InputError: There is no batch.
-        OutputError: It could not be written; the old page still works.
+        OutputError: It could not be written, and the old page still works; or `index.html` is another program's.
     """
     now_us = Clock().now_us()
     batch = batch or out
     home = batch.ledger_folder()
     require_ledger(home)
+    _refuse_foreign_page(out)
     with explain_write_errors(WHAT, out), _lock_gallery(out):
         # Named before anything is written: what is still named afterwards stays, the rest goes.
         before = {name for folder in FOLDERS for name in await out.names(folder)}
@@ -139,6 +141,19 @@ async def write_gallery(
         # Last, so that an open page never asks for a file that is gone.
         await out.remove(before - gallery.files())
     return gallery
+
+
+def _refuse_foreign_page(out: Output) -> None:
+    """Pass where no page is, or one of ours: the folder may be a web site."""
+    try:
+        there = out.read(PAGE_NAME)
+    except UnreadableFile:
+        return  # told where it cannot be written either
+    if there and not is_page(there):
+        raise OutputError(
+            f"{out}/{PAGE_NAME}: is not a page of `imagen gallery` and would be overwritten. Move it away, or name "
+            "another folder with --to."
+        )
 
 
 async def _write_jobs(engine: AsyncEngine, gallery: Gallery, before: set[str], on_progress: OnProgress) -> None:

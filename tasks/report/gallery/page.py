@@ -68,6 +68,10 @@ class PageAssets:
 
 
 GALLERY = PageAssets(ASSETS, STYLES, SCRIPTS)
+POLICY = "default-src 'none'"
+"""The policy of every page begins so."""
+HEAD_BYTES = 500
+"""The policy begins within them."""
 
 
 def render_page(title: str, data: dict[str, Any], *, talks: bool = False, assets: PageAssets = GALLERY) -> str:
@@ -86,7 +90,7 @@ def render_page(title: str, data: dict[str, Any], *, talks: bool = False, assets
     scripts = [assets.read(name) for name in assets.scripts]
     # A hash for each script and none for anything else, so that a text that became markup does nothing.
     policy = (
-        "default-src 'none'",
+        POLICY,
         f"script-src {' '.join(_hash(script) for script in scripts)} 'strict-dynamic'",
         f"style-src {_hash(style)}",
         "img-src 'self' file:",
@@ -104,6 +108,11 @@ def render_page(title: str, data: dict[str, Any], *, talks: bool = False, assets
     # The template is filled by hand: a formatter would take the braces of the styles for its own.
     before, *rest = assets.read("page.html").split("{{")
     return before + "".join(parts[name] + text for name, text in (part.split("}}", 1) for part in rest))
+
+
+def is_page(start: bytes) -> bool:
+    """True for the first bytes of a page of ours, also of an earlier version."""
+    return f'http-equiv="Content-Security-Policy" content="{POLICY};'.encode() in start[:HEAD_BYTES]
 
 
 def encode_script_json(value: Any) -> str:

@@ -12,13 +12,15 @@ from urllib.parse import quote
 
 from tasks.core.atomic_files import replace_atomically, write_atomically
 from tasks.core.errors import BatchStopped, OutputError, UnreadableFile
-from tasks.core.paths import find_batches, require_folder
+from tasks.core.paths import find_batches, has_ledger, require_folder
 from tasks.core.text import format_command
 from tasks.store.disk import stop_when_full
 from tasks.store.output.base import File, Output, check_contained, is_contained
 
 OTHER_TABLES = ("metadata.csv", "metadata.jsonl")
 """Tables that `datasets` looks for beside `metadata.parquet`; it refuses a folder with two of them."""
+RUN_FILES = ("metadata.parquet", "summary.json")
+"""Files beside the images that every run writes anew."""
 
 
 class OutputFolder:
@@ -61,9 +63,16 @@ class OutputFolder:
         """Check that it is no other program's data set; whoever takes its lock has made it and written to it.
 
         Raises:
-            OutputError: It holds a table beside which `datasets` could not open ours.
+            OutputError: It holds a table beside which `datasets` could not open ours, or a file that a run would overwrite.
         """
         require_folder(self._path)
+        # Without a ledger they are another program's, or all that is left of a batch that was paid for.
+        strangers = [] if has_ledger(self._path) else [name for name in RUN_FILES if (self._path / name).exists()]
+        if strangers:
+            raise OutputError(
+                f"{self._path}: holds {strangers[0]} and no ledger, so no batch can go on there, and a new one would "
+                "overwrite that file. Move it away, or choose another --out."
+            )
         for name in OTHER_TABLES:
             if (self._path / name).exists():
                 raise OutputError(

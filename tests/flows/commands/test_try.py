@@ -100,6 +100,7 @@ def test_a_failure_tells_its_reason(trial: Cli) -> None:
         (("a", "red", "fox"), "imagen try 'a red fox'"),
         ((" ",), "PROMPT is empty"),
         (("\u200b",), "PROMPT is empty"),
+        (("-",), 'imagen try "$(cat prompt.txt)"'),
         (("x" * 40_000,), "PROMPT: prompt: is 40000 characters long"),
         (("-a red fox",), "imagen try -- '-a red fox'"),
         (("--quiet", "-h is the letter of hats"), "imagen try --quiet -- '-h is the letter of hats'"),
@@ -120,3 +121,29 @@ def test_a_prompt_behind_two_dashes_may_begin_with_one(trial: Cli) -> None:
     assert done.returncode == 0, done.stderr
     [row] = pq.read_table(trial.folder / "- my folder" / "metadata.parquet").to_pylist()
     assert row["prompt"] == "-a red fox"
+
+
+def test_what_went_wrong_beside_the_image_is_told(trial: Cli) -> None:
+    """A usage row that could not be pushed is a warning, also where every image is there."""
+    (trial.folder / "imagen.yaml").write_text("usage: {path: /dev/null/usage.db}")
+    done = trial.run("try", "a red fox")
+    assert (done.returncode, done.stdout.count("\n")) == (0, 1), done.stderr
+    assert "warning: " in done.stderr
+    assert "imagen usage push" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("flux-schnell-replicate", "imagen init"),
+        ("gemini", "imagen init --backend gemini"),
+        ("nonsense", "are: sketch"),
+    ],
+)
+def test_a_backend_that_is_known_and_not_configured_is_told_with_its_command(
+    name: str, advice: str, trial: Cli
+) -> None:
+    """A name from the documentation needs a configuration first, and the message has the command that writes it."""
+    done = trial.run("try", "a red fox", "--backend", name)
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"{advice}\n")

@@ -184,3 +184,15 @@ async def test_two_batches_of_one_name_have_a_comparison_each(tmp_path: Path) ->
     pages = [await write_comparison(first, second) for second in (one, other, one, other)]
     assert pages[0] == pages[2] == f"{first.out}/compare-foxes.html"
     assert pages[1] == pages[3] != pages[0]
+
+
+async def test_a_page_of_another_program_is_kept(out: Path) -> None:
+    """The folder may be a web site; the gallery's own page is written anew each time."""
+    await write_batch(out, [(make_job(0), None)])
+    (out / "index.html").write_text("<!doctype html><title>My site</title>")
+    with pytest.raises(OutputError, match=r"index\.html: is not a page of `imagen gallery`"):
+        await write_gallery(OutputFolder(out))
+    assert "My site" in (out / "index.html").read_text()
+    (out / "index.html").unlink()
+    await write_gallery(OutputFolder(out))
+    await write_gallery(OutputFolder(out))

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core.errors import UnreadableFile
+from tasks.core.errors import OutputError, UnreadableFile
+from tasks.core.paths import LEDGER_NAME
 from tasks.store.output.base import NewFile
-from tasks.store.output.folder import OutputFolder
+from tasks.store.output.folder import RUN_FILES, OutputFolder
 
 
 async def test_files_are_listed_and_removed(out: Path) -> None:
@@ -28,3 +29,13 @@ def test_a_file_that_is_there_and_cannot_be_read_is_told_from_a_missing_one(out:
     with pytest.raises(UnreadableFile, match=f"{out}/a.png: cannot be read"):
         OutputFolder(out).read("a.png")
     assert OutputFolder(out).read("b.png") is None
+
+
+@pytest.mark.parametrize("name", RUN_FILES)
+def test_a_file_that_a_run_would_overwrite_is_another_programs_where_there_is_no_ledger(name: str, out: Path) -> None:
+    """It may be somebody's data set, or all that is left of a batch; beside a ledger it is our own."""
+    (out / name).write_text("precious")
+    with pytest.raises(OutputError, match=f"holds {name} and no ledger"):
+        OutputFolder(out).check()
+    (out / LEDGER_NAME).touch()
+    OutputFolder(out).check()
