@@ -28,8 +28,11 @@ demo: $(VENV)/.installed ## run the main job on a small manifest: images, metada
 	@echo "  $(BIN)/imagen status runs/demo"
 	@echo "  $(BIN)/imagen usage"
 
-test: $(VENV)/.installed-dev local tmux browser $(VENV)/postgrest check ## checks and quick tests, in minutes (SYSTEM_INSTALLS=no: without apt and npm)
-	$(PYTEST) -m "not soak"
+# Types take half a minute of one core where nothing is known yet. They are checked beside the tests, which leave some idle, and shown after them.
+test: $(VENV)/.installed-dev local tmux browser $(VENV)/postgrest lint ## checks and quick tests, in minutes (SYSTEM_INSTALLS=no: without apt and npm)
+	@$(BIN)/mypy >$(VENV)/types.txt 2>&1 & types=$$!; trap "kill $$types" INT TERM; \
+	  echo '$(PYTEST) -m "not soak"'; $(PYTEST) -m "not soak"; tested=$$?; \
+	  wait $$types; typed=$$?; echo $(BIN)/mypy; cat $(VENV)/types.txt; exit $$((tested | typed))
 
 soak: $(VENV)/.installed-dev browser firefox $(VENV)/axe.min.js ## tests that take long by nature: kills, clusters, every fault at once
 	$(PYTEST) -m soak
@@ -48,10 +51,13 @@ pictures: $(VENV)/.installed-dev browser demo ## take the screenshots of the dem
 	$(BIN)/imagen gallery runs/demo
 	$(BIN)/python -m tests.support.screenshots runs/demo/index.html docs
 
-check: $(VENV)/.installed-dev ## formatting, lint, types and the import rules
+check: lint ## formatting, lint, types and the import rules
+	$(BIN)/mypy
+
+.PHONY: lint
+lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: $(VENV)/.installed-dev ## write the code in the project's format

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import warnings
@@ -12,6 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.surroundings import NO_TELEMETRY, PERSONAL_PREFIXES
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Registered first and so called last: its results are told. Python would free a million objects one by one, for a second.
+    atexit.register(os._exit, 0)
+os.environ["HYPOTHESIS_NO_PLUGINS"] = "1"  # the only one would load trio, and look through all objects of the process
 
 SHARE_WHILE_A_SERVER_STARTS = 10
 """One in so many of the short tests of a process comes before its long ones."""
@@ -41,11 +47,11 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish() -> None:
-    """Show the garbage collector again what a flow in this process froze.
-
-    Hypothesis may be loaded for the summary only; it asks who holds a random generator, and warns where nobody seems to.
-    """
+    """Show the garbage collector what a flow in this process froze, once: pytest itself then looks twice at what is new only."""
     gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+    atexit.register(gc.unfreeze)  # libraries complain of what is left when Python ends
 
 
 @pytest.hookimpl(trylast=True)  # after `-m`: shares are counted in the tests that run

@@ -6,6 +6,8 @@ import json
 import os
 import resource
 import signal
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.forked_process import READ_WHEN_USED, SERVER_ENVIRON, ForkedProcess, may_fork
+from tests.support.forked_process import READ_WHEN_USED, ROOT, SERVER_ENVIRON, ForkedProcess, get_server, may_fork
+from tests.support.preloaded import Connections
 from tests.support.surroundings import NO_TELEMETRY
 
 DESCRIBE = """
@@ -65,6 +68,12 @@ from tests.support.preloaded import IMPORTED
 for name in IMPORTED:
     importlib.import_module(name)
 print(*seen)
+"""
+
+STARTER = """
+import socket, struct
+from tests.support.forked_process import get_server
+print(struct.unpack("3i", get_server().getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0])
 """
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every call is started")
@@ -124,3 +133,41 @@ def test_a_forked_process_ends_as_a_started_one(end: str) -> None:
     started = subprocess.Popen([sys.executable, "-c", LAST_WORDS + end], text=True, **options)
     (out, err), (expected, told) = forked.communicate(), started.communicate()
     assert (forked.returncode, out, err.splitlines()[-1:]) == (started.returncode, expected, told.splitlines()[-1:])
+
+
+def test_all_processes_of_a_test_run_fork_from_one() -> None:
+    """Another process of the run finds the server that this one has found, and starts none."""
+    [starter, _, _] = struct.unpack("3i", get_server().getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    done = subprocess.run([sys.executable, "-c", STARTER], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == starter
+
+
+def test_the_server_ends_with_the_last_who_gives_orders(tmp_path: Path) -> None:
+    """An order of each is heard, who connects before the end is still served, and nobody can connect after it."""
+    address = str(tmp_path / "orders")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(address)
+    listener.listen()
+    connections = Connections(listener)
+    first, second, last = (socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(3))
+    first.connect(address)
+    second.connect(address)
+    second.send(b"a")
+    heard = []
+    for connection in connections.wait():
+        order = connection.recv(1)
+        heard.append(order)
+        if order == b"a":
+            first.send(b"b")
+        elif order == b"b":
+            first.close()
+            second.close()
+        elif last.fileno() != -1 and len(heard) == 4:
+            last.connect(address)
+            last.send(b"c")
+        if order == b"c":
+            last.close()
+        if not order:
+            connections.end(connection)
+    assert heard == [b"a", b"b", b"", b"", b"c", b""]
+    assert not (tmp_path / "orders").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import fcntl
 import json
 import os
 import resource
@@ -15,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.support.services.keeper import MARKS
+from tests.support.services.keeper import FOLDERS, MARKS, name_service_folder
 from tests.support.surroundings import NO_TELEMETRY, PERSONAL_PREFIXES
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +37,7 @@ SERVER_ENVIRON = {
 
 
 class ForkedProcess(subprocess.Popen[str]):
-    """A process as `subprocess` knows it, forked from the one behind `server` instead of being started."""
+    """A process as `subprocess` knows it, forked from the one behind `get_server` instead of being started."""
 
     def __init__(self, code: str, arguments: Sequence[str], **options: Any) -> None:
         """Run the code as `python -c` does; the options are those of `subprocess.Popen`."""
@@ -92,20 +93,35 @@ class ForkedProcess(subprocess.Popen[str]):
 
 @cache
 def get_server() -> socket.socket:
-    """The socket of a process that forks itself for every order and ends with this one; started on the first call."""
-    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    command = [sys.executable, "-m", "tests.support.preloaded", str(its.fileno())]
-    # The run's mark may have been set after this module was imported; whatever is forked has it too, and ends with the run.
-    environ = {**SERVER_ENVIRON, MARKS: os.environ.get(MARKS, "")}
-    process = subprocess.Popen(command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, pass_fds=[its.fileno()])
-    its.close()
+    """A connection to the process that forks itself for every order: one for all processes of the test run, started on the first call of any.
 
-    def end() -> None:
-        ours.close()
-        process.wait()
+    It ends after the last of its connections. The run's keeper removes its folder.
+    """
+    folder = FOLDERS / f"{name_service_folder()}forks"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    address = str(folder / "orders")
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with (folder / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # or two would start it
+        try:
+            server.connect(address)
+        except (FileNotFoundError, ConnectionRefusedError):  # there is none yet, or the last one has ended
+            _start_server(address)
+            server.connect(address)
+    atexit.register(server.close)
+    return server
 
-    atexit.register(end)
-    return ours
+
+def _start_server(address: str) -> None:
+    Path(address).unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as orders:
+        orders.bind(address)
+        orders.listen(socket.SOMAXCONN)  # before it has imported everything: an order waits until it has
+        command = [sys.executable, "-m", "tests.support.preloaded", str(orders.fileno())]
+        # The run's mark may have been set after this module was imported; whatever is forked has it too, and ends with the run.
+        environ = {**SERVER_ENVIRON, MARKS: os.environ.get(MARKS, "")}
+        process = subprocess.Popen(command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, pass_fds=[orders.fileno()])
+    atexit.register(process.wait)  # `atexit` calls it after what is registered later, which ends the connection
 
 
 def may_fork(environ: Mapping[str, str]) -> bool:

@@ -17,19 +17,20 @@ import json
 import logging
 import os
 import resource
+import selectors
 import signal
 import socket
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 ROOT = Path(__file__).parents[2]
 LONGEST_ORDER = 2**17
@@ -100,7 +101,7 @@ def _find_loaded(package: str) -> list[str]:
     return [name for name in sys.modules if name == package or name.startswith(f"{package}.")]
 
 
-def serve(orders: socket.socket) -> None:
+def serve(listener: socket.socket) -> None:
     """Fork for every order; in the forked process this returns never, but ends with what the order runs."""
     with warnings.catch_warnings():  # libraries set filters for the whole process
         for name in IMPORTED[:-1]:
@@ -115,17 +116,66 @@ def serve(orders: socket.socket) -> None:
     gc.collect()
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that `_mind` runs in
-    while True:
-        order, streams, _, _ = socket.recv_fds(orders, LONGEST_ORDER, 4)
+    connections = Connections(listener)
+    for connection in connections.wait():
+        order, streams, _, _ = socket.recv_fds(connection, LONGEST_ORDER, 4)
         if not order:
-            return
+            connections.end(connection)
+            continue
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            orders.close()
+            connections.forget()
             _mind(json.loads(order), streams)
             return
         for stream in streams:
             os.close(stream)
+
+
+class Connections:
+    """Those who give orders: the processes of one test run."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        """Accept whoever connects to this one."""
+        self._listener = listener
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(listener, selectors.EVENT_READ)
+        listener.setblocking(False)
+
+    def wait(self) -> Iterator[socket.socket]:
+        """Give each connection that has something to say, until all of them have ended."""
+        while self._selector.get_map():
+            for key, _ in self._selector.select():
+                if key.fileobj is self._listener:
+                    self._accept()
+                else:
+                    yield cast("socket.socket", key.fileobj)
+
+    def end(self, connection: socket.socket) -> None:
+        """Forget this one; with the last one, nobody can connect any more."""
+        self._selector.unregister(connection)
+        connection.close()
+        if len(self._selector.get_map()) > 1 or self._listener.fileno() == -1:
+            return
+        Path(self._listener.getsockname()).unlink(missing_ok=True)  # whoever comes now starts another server
+        while self._accept():
+            pass  # and who came before is still served
+        self._selector.unregister(self._listener)
+        self._listener.close()
+
+    def forget(self) -> None:
+        """Close all in a process that takes no orders."""
+        for key in list(self._selector.get_map().values()):
+            cast("socket.socket", key.fileobj).close()
+        self._selector.close()
+
+    def _accept(self) -> bool:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:  # nobody is there, or the listener has just been closed
+            return False
+        connection.setblocking(True)
+        self._selector.register(connection, selectors.EVENT_READ)
+        return True
 
 
 def _mind(order: dict[str, Any], streams: list[int]) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
+
+import pytest
 
 from tests.flows.conftest import Cli
 
+NOON_US = round(datetime(2030, 6, 15, 12, tzinfo=UTC).timestamp() * 1e6)
 CONFIG = """
 backends:
   sketch: {{type: sketch, price_usd: 0.01}}
@@ -15,6 +20,14 @@ caps:
   - {{usd: {usd}, per: day}}
   - {{images: 100, per: month, timezone: Europe/Berlin, backend: sketch}}
 """
+
+
+@pytest.fixture
+def offline(offline: Cli) -> Cli:
+    """The command line at noon in the middle of a month: no day or month ends during a test."""
+    shift_ns = NOON_US * 1_000 - time.time_ns()
+    offline.before = f"import time; now_ns = time.time_ns; time.time_ns = lambda: now_ns() + {shift_ns}"
+    return offline
 
 
 def configure(cli: Cli, usd: float) -> None:
@@ -31,6 +44,7 @@ def test_a_cap_stops_a_batch_and_goes_on_when_it_is_raised(offline: Cli) -> None
     assert "the cap of $0.05 a day (UTC) is reached" in stopped.stderr
     assert "It frees at" in stopped.stderr
     dollars, images = offline.json("caps")["caps"]
+    assert (dollars["frees_at"], images["frees_at"]) == ("2030-06-16T00:00:00+00:00", "2030-07-01T00:00:00+02:00")
     assert (dollars["spent"], dollars["reserved"], dollars["free"]) == (0.05, 0, 0)
     assert (images["spent"], images["free"]) == (5, 95)
     offline.environ["COLUMNS"] = "200"  # a narrow terminal has two lines for each
