@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from tasks.core.atomic_files import link_atomically
-from tasks.core.configuration.sections import Verify
+from tasks.core.configuration.sections import OutputSettings
 from tasks.core.errors import BadImage, UnreadableFile
 from tasks.core.records import Job, StoredImage
+from tasks.reuse.notes import find_other_notes
 from tasks.store.disk import stop_when_full
 from tasks.store.embedding.embed import find_provenance
 from tasks.store.encode import EXTENSIONS
@@ -36,7 +37,18 @@ class Recorded:
     format: str
 
 
-async def adopt_image(source: Output, recorded: Recorded, out: Output, job: Job, *, verify: Verify) -> StoredImage:
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """An image that was brought over."""
+
+    image: StoredImage
+    other_notes: tuple[str, ...]
+    """See `find_other_notes`."""
+
+
+async def adopt_image(
+    source: Output, recorded: Recorded, out: Output, job: Job, *, settings: OutputSettings
+) -> Adopted:
     """Bring the image into `out` as that of `job`; safe there when this returns, and free to repeat.
 
     A link and never a shortcut: the image stays when its source is deleted.
@@ -52,27 +64,30 @@ async def adopt_image(source: Output, recorded: Recorded, out: Output, job: Job,
         if (path := source.find_file(recorded.file_name, size=recorded.bytes)) is None:
             raise UnreadableFile(f"{source}: {recorded.file_name!r} is gone or has another size")
         if isinstance(out, OutputFolder):
-            linked = await asyncio.to_thread(_link, path, recorded, out, name, verify)
+            linked = await asyncio.to_thread(_link, path, recorded, out, name, settings)
             if linked is not None:
                 return linked
         data = await asyncio.to_thread(_read, path)
     else:
         data = await asyncio.to_thread(_fetch, source, recorded.file_name)
-    image = await asyncio.to_thread(_prove, data, recorded, name, verify)
-    await out.write(partial(CheckedImage, name, data, image))
-    return image
+    adopted = await asyncio.to_thread(_prove, data, recorded, name, settings)
+    await out.write(partial(CheckedImage, name, data, adopted.image))
+    return adopted
 
 
-def _link(path: Path, recorded: Recorded, out: OutputFolder, name: str, verify: Verify) -> StoredImage | None:
+def _link(path: Path, recorded: Recorded, out: OutputFolder, name: str, settings: OutputSettings) -> Adopted | None:
     """Link and check the file; None where this disk takes no link of it."""
     out.check_in_place()
     try:
         with link_atomically(out.home / name, path) as linked:
             # The file under the new name is checked: the old name may mean another one by now.
-            return _prove(_read(linked), recorded, name, verify)
+            return _prove(_read(linked), recorded, name, settings)
     except OSError as exc:
         if exc.errno in _NO_LINK:
             return None
+        # Its batch is deleted at this moment: nothing is wrong with this folder.
+        if not path.exists():
+            raise UnreadableFile(f"{recorded.file_name!r} is gone") from None
         with stop_when_full(out):
             raise
 
@@ -91,17 +106,17 @@ def _read(path: Path) -> bytes:
         raise UnreadableFile(f"{path}: cannot be read ({exc.strerror})") from None
 
 
-def _prove(data: bytes, recorded: Recorded, name: str, verify: Verify) -> StoredImage:
+def _prove(data: bytes, recorded: Recorded, name: str, settings: OutputSettings) -> Adopted:
     """Measure the bytes, which must be those of the ledger and a whole image."""
     if len(data) != recorded.bytes or hashlib.sha256(data).hexdigest() != recorded.sha256:
         raise UnreadableFile(f"{recorded.file_name!r} is not what its ledger says")
     try:
-        found = measure(data, verify=verify)
+        found = measure(data, verify=settings.verify)
     except BadImage as exc:
         raise UnreadableFile(f"{recorded.file_name!r}: {exc}") from None
     if found.format != recorded.format:
         raise UnreadableFile(f"{recorded.file_name!r} is {found.format}, and its ledger says {recorded.format}")
-    return StoredImage(
+    image = StoredImage(
         file_name=name,
         width=found.width,
         height=found.height,
@@ -110,3 +125,4 @@ def _prove(data: bytes, recorded: Recorded, name: str, verify: Verify) -> Stored
         sha256=recorded.sha256,
         provenance=find_provenance(data),
     )
+    return Adopted(image, find_other_notes(data, image, settings))

@@ -25,6 +25,8 @@ class ReusedImage:
 
     job: Job
     image: StoredImage
+    other_notes: tuple[str, ...]
+    """See `find_other_notes`."""
     source: str
     """Address of its batch."""
     seed: int

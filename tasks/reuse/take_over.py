@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import Clock
-from tasks.core.configuration.sections import Verify
+from tasks.core.configuration.sections import OutputSettings
 from tasks.core.errors import UnreadableFile
 from tasks.core.records import JobState
 from tasks.core.text import format_count
@@ -41,24 +41,32 @@ class Reused:
     """Images by batch that are gone or changed since."""
     example: str = ""
     """The reason of the first of them."""
+    other_notes: Counter[str] = field(default_factory=Counter)
+    """Images by what their files say in another way than this batch's settings."""
 
     def list_warnings(self) -> list[str]:
-        """A line where images could not be taken over; they are made like any other."""
-        if not self.spoilt:
-            return []
-        number = format_count(self.spoilt.total(), "image")
-        return [f"reuse: {number} of {', '.join(sorted(self.spoilt)[:3])} cannot be used ({self.example})"]
+        """Lines where images could not be taken over, and are made like any other, or are not as they would be made here."""
+        lines = [
+            f"reuse: {words} {format_count(number, 'image')}, as another batch wrote them"
+            for words, number in sorted(self.other_notes.items())
+        ]
+        if self.spoilt:
+            number = format_count(self.spoilt.total(), "image")
+            lines.append(f"reuse: {number} of {', '.join(sorted(self.spoilt)[:3])} cannot be used ({self.example})")
+        return lines
 
 
 class TakeOver:
     """Brings images of other batches into one."""
 
-    def __init__(self, finder: ReuseFinder, engine: AsyncEngine, out: Output, *, verify: Verify, clock: Clock) -> None:
+    def __init__(
+        self, finder: ReuseFinder, engine: AsyncEngine, out: Output, *, settings: OutputSettings, clock: Clock
+    ) -> None:
         """Take what `finder` finds into `out`, whose ledger is `engine`; the caller holds its lock."""
         self._finder = finder
         self._engine = engine
         self._out = out
-        self._verify = verify
+        self._settings = settings
         self._clock = clock
         self._ledgers = SourceLedgers()
         self._gate = asyncio.Semaphore(AT_ONCE)
@@ -92,6 +100,7 @@ class TakeOver:
         done = await record_reused(self._engine, taken, now_us=self._clock.now_us())
         self.reused.jobs += [it for it in mine if it.job.job_id in done]
         self.reused.sources.update(it.source for it in taken if it.job.job_id in done)
+        self.reused.other_notes.update(words for it in taken if it.job.job_id in done for words in it.other_notes)
 
     async def _bring(self, wanted: Wanted, candidates: Sequence[Candidate]) -> ReusedImage | None:
         async with self._gate:
@@ -106,10 +115,11 @@ class TakeOver:
     async def _bring_from(self, wanted: Wanted, candidate: Candidate) -> ReusedImage:
         """Take the image as the ledger of its batch has it now; the index may be older."""
         entry = await self._ledgers.read(candidate.source, candidate.image.job_id)
-        image = await adopt_image(candidate.source, entry.recorded, self._out, wanted.job, verify=self._verify)
+        adopted = await adopt_image(candidate.source, entry.recorded, self._out, wanted.job, settings=self._settings)
         return ReusedImage(
             job=wanted.job,
-            image=image,
+            image=adopted.image,
+            other_notes=adopted.other_notes,
             source=candidate.source.address,
             seed=entry.seed,
             model_version=entry.model_version,

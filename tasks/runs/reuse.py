@@ -29,8 +29,7 @@ async def reuse_images(batch: Batch, selection: Selection) -> Selection:
     # Bound first: with fewer open jobs, a limit would reach further and pay for more.
     bound = await bound_selection(batch.engine, selection)
     async with open_finder(options, batch.out) as finder:
-        verify, clock = batch.settings.output.verify, batch.clock
-        work = TakeOver(finder, batch.engine, batch.out, verify=verify, clock=clock)
+        work = TakeOver(finder, batch.engine, batch.out, settings=batch.settings.output, clock=batch.clock)
         async for taken in work.take_pages(bound):
             display.phase(f"reusing images ({taken:,})")
             # After a page, so that Ctrl-C leaves no image without its row.

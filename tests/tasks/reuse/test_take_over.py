@@ -8,11 +8,13 @@ import secrets
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.core.atomic_files import link_atomically
 from tasks.core.configuration.settings import load_settings
 from tasks.core.display import Display, current_display
 from tasks.core.paths import get_state_folder
@@ -237,6 +239,35 @@ def test_a_failure_that_cost_nothing_leaves_no_mark(shop: Workshop) -> None:
     configuration.write_text(text)
     shop.run("b", retry_failed=True, config=configuration, reuse=[str(shop.folder / "a")])
     assert set(ledger(shop.folder / "b", "SELECT cost_micros, cost_source FROM jobs")) == {(0, "reused")}
+
+
+def test_files_that_say_something_else_are_told(shop: Workshop) -> None:
+    """A link keeps the other batch's notes, so the settings that they break are named: nobody hands on prompts unawares."""
+    configuration = shop.folder / "imagen.yaml"
+    text = configuration.read_text()
+    configuration.write_text(f"{text}output: {{embed_parameters: false, provenance: none}}\n")
+    shop.reuse("b")
+    shop.run("plain", "a wolf")
+    configuration.write_text(text)
+    shop.run("c", "a wolf", reuse=[str(shop.folder / "plain")])
+    told = [line.removeprefix("reuse: ") for line in shop.remarks.lines if "output." in line]
+    assert told == [
+        "output.embed_parameters is false, but prompt and seed are in the files of 3 images, as another batch wrote them",
+        "output.provenance is iptc, but nothing says that a model made them in the files of 1 image, as another batch wrote them",
+    ]
+
+
+def test_a_source_that_goes_in_the_middle_stops_nothing(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file was there a moment ago; the image is made anew, and this folder is not blamed."""
+
+    def vanish(path: Path, source: Path) -> AbstractContextManager[Path]:
+        shutil.rmtree(shop.folder / "a", ignore_errors=True)
+        return link_atomically(path, source)
+
+    monkeypatch.setattr("tasks.reuse.adopt.link_atomically", vanish)
+    counts = shop.reuse().counts
+    assert (counts.succeeded, counts.reused) == (len(PROMPTS), 0)
+    assert "cannot be used" in shop.remarks.lines[-1]
 
 
 def test_a_place_without_a_batch_is_told_in_one_line(shop: Workshop) -> None:
