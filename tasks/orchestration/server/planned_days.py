@@ -88,8 +88,14 @@ def _list_days(schedule: Mapping[str, Any], runs: Sequence[date], first: date, e
     with suppress(ValueError):
         if line:
             return list_cron_days(str(line), first, end)
-    # Every so often, or a line of Prefect's own words: as far apart as the planned runs are.
-    apart = max(DAY, (runs[-1] - runs[0]) / max(1, len(runs) - 1))
+    if seconds := schedule["schedule"].get("interval"):
+        apart = max(DAY, timedelta(seconds=float(seconds)))
+    elif len(runs) > 1:
+        # A line of Prefect's own words: as far apart as the planned runs are.
+        apart = max(DAY, (runs[-1] - runs[0]) / (len(runs) - 1))
+    else:
+        # A server plans several runs ahead, so that its second one is behind the month's end.
+        return []
     count = ceil((end - first) / apart)
     return [day for day in (runs[-1] + apart * number for number in range(1, count + 1)) if day < end]
 

@@ -75,13 +75,19 @@ async def read_batches(folders: Sequence[str], *, since_us: int) -> LocalBatches
     """Read every batch in or below the folders; one that cannot be read is left out, and told."""
     found, seen = LocalBatches(), set()
     for folder in folders:
+        is_empty = True
         try:
             for out in parse_output(folder).below():
+                is_empty = False
                 if out.address not in seen:
                     seen.add(out.address)
                     await _read_batch(found, out, since_us)
         except (ImagenError, OSError) as exc:
             found.skipped.append(f"{folder}: {error_text(exc, most_chars=200)}")
+        else:
+            # A mistyped folder would read as one in which nothing was reviewed.
+            if is_empty:
+                found.skipped.append(f"{folder}: no batch is there")
     return found
 
 

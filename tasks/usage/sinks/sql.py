@@ -31,12 +31,12 @@ from tenacity import AsyncRetrying, stop_after_attempt
 from tasks.core.clock import to_instant
 from tasks.core.database import build_insert
 from tasks.core.errors import UsageError
-from tasks.core.money import MICROS_PER_USD
+from tasks.core.money import MICROS_PER_USD, MOST_USD
 from tasks.core.records import JobState
 from tasks.core.safe_text import error_text
 from tasks.usage.groups import Sums, UsageGroup, build_groups
 from tasks.usage.query import DATED_KEYS, UsageQuery, format_date
-from tasks.usage.rows import ANSWERED, UsageRow, parse_row
+from tasks.usage.rows import ANSWERED, MOST_LATENCY_MS, UsageRow, parse_row
 
 SCHEMA = "mai"
 CHANGING = ("created_at", "latency_ms", "cost_usd_estimate", "status", "batch")
@@ -125,6 +125,9 @@ class SqlSink:
             func.count() - func.count(table.cost_usd_estimate),
             func.sum(table.latency_ms).filter(has_image),
             func.count(table.latency_ms).filter(has_image),
+            # SQLite keeps texts in columns of numbers, and adds them up as 0.
+            func.count().filter(~table.cost_usd_estimate.between(-MOST_USD, MOST_USD)),
+            func.count().filter(~table.latency_ms.between(0, MOST_LATENCY_MS)),
         )
         statement = _filter_window(select(*keys, *sums).group_by(*keys), query)
         found: Sequence[Any] = await self._retrying(self._all, statement)
@@ -179,7 +182,9 @@ def _format_key(name: str, value: Any) -> str:
 
 
 def _parse_sums(row: Sequence[Any]) -> Sums:
-    images, failures, answers, cost_usd, unknown, latency_ms, timed = row
+    images, failures, answers, cost_usd, unknown, latency_ms, timed, odd_costs, odd_latencies = row
+    if odd_costs or odd_latencies:
+        raise ValueError("a cost or a latency that cannot be")
     return Sums(
         images=images,
         failures=failures,

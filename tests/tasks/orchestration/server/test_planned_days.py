@@ -37,6 +37,21 @@ def test_days_of_a_cron_line(line: str, days: list[int]) -> None:
     assert [it.day for it in list_cron_days(line, FIRST, END)] == days
 
 
+@pytest.mark.parametrize(
+    ("schedule", "days"),
+    [
+        ({"interval": 86_400.0 * 2}, [28, 30]),
+        ({"interval": 86_400.0 * 7}, []),
+        ({"interval": 60}, [27, 28, 29, 30]),
+        ({"rrule": "FREQ=WEEKLY"}, []),
+    ],
+)
+def test_one_planned_run_is_no_daily_one(schedule: dict[str, Any], days: list[int]) -> None:
+    """The last run of a weekly schedule in a month is followed by none, and not by one on each of the days that are left."""
+    found = planned_days._list_days({"active": True, "schedule": schedule}, [FIRST], FIRST + timedelta(days=1), END)
+    assert [it.day for it in found] == days
+
+
 @pytest.mark.parametrize("line", ["0 2 L * *", "0 2 * * 5#3", "", "0 2", "0 2 x * *", "0 2 */0 * *"])
 def test_other_lines_are_left_to_prefect(line: str) -> None:
     """None of them is guessed."""

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tasks.core.configuration.sections import UsageSettings
-from tasks.core.errors import ImagenError
+from tasks.core.errors import ImagenError, UsageError
 from tasks.usage.costs.build import build_report
 from tasks.usage.costs.forecast import PlannedDays
 from tasks.usage.costs.months import Months
@@ -206,6 +206,22 @@ async def test_the_answers_of_judges_are_no_failures(settings: UsageSettings) ->
     found = await report(settings)
     assert (found["this_month"]["cost_usd"], found["this_month"]["failed_usd"], found["failures"]) == (0.002, 0.0, [])
     assert "2026-11-03 Tue        $0.002" in "\n".join(format_report(found))
+
+
+async def test_a_folder_without_a_batch_is_told(tmp_path: Path, settings: UsageSettings) -> None:
+    """A mistyped one would read as a folder in which nothing was reviewed."""
+    assert (await report(settings, tmp_path / "rusn"))["skipped"] == [f"{tmp_path / 'rusn'}: no batch is there"]
+
+
+@pytest.mark.parametrize("change", ["cost_usd_estimate = 'much'", "cost_usd_estimate = 1e300", "latency_ms = 'long'"])
+async def test_a_value_that_cannot_be_is_not_added_up(change: str, settings: UsageSettings) -> None:
+    """A text among the costs is no 0: another program's row is an error that says how to find it."""
+    await keep([make_row(0, created_at_us=at("2026-11-03"))], settings)
+    with sqlite3.connect(str(settings.path)) as db:
+        db.execute(f"UPDATE imagen_usage SET {change}")
+    db.close()
+    with pytest.raises(UsageError, match="no run writes"):
+        await report(settings)
 
 
 async def test_days_of_another_clock_cover_no_day(settings: UsageSettings) -> None:
