@@ -10,8 +10,10 @@ from typing import Any
 from rich.console import Console
 
 from tasks.core.display import Display, current_display
-from tasks.core.safe_text import dump_json
+from tasks.core.errors import BatchStopped
+from tasks.core.safe_text import dump_json, escape_lines
 from tasks.report.displays import QuietDisplay, choose_display, open_lasting_console
+from tasks.report.summary import get_exit_code
 from tasks.report.summary_screen import print_summary
 
 
@@ -33,3 +35,11 @@ def print_result(summary: dict[str, Any], *, json: bool, quiet: bool) -> None:
         sys.stdout.write(dump_json(summary) + "\n")
     elif not quiet:
         print_summary(Console(), summary)
+    if quiet and not json:
+        print_stop(summary)
+
+
+def print_stop(summary: dict[str, Any]) -> None:
+    """Print on standard error why a quiet run has stopped, with exit status 3: that is an error, and nothing else tells it."""
+    if get_exit_code(summary) == BatchStopped.exit_code:
+        print(escape_lines(f"imagen: {summary['outcome']}"), file=sys.stderr)

@@ -49,7 +49,7 @@ def command(given: TryOptions) -> None:
     import asyncio
     import sys
 
-    from flows.cli_support.screen import show_progress
+    from flows.cli_support.screen import print_stop, show_progress
     from tasks.core.safe_text import dump_json, escape_lines
     from tasks.report.summary import format_summary, get_exit_code
     from tasks.runs.configuration import choose_config
@@ -73,6 +73,8 @@ def command(given: TryOptions) -> None:
         warnings = [f"warning: {record['warning']}"] if record["warning"] else []
         for line in dict.fromkeys([*rest, *warnings]):
             print(escape_lines(line), file=sys.stderr)
+    elif not given.json and len(paths) < given.samples:
+        print_stop(record)
     sys.exit(get_exit_code(record) if len(paths) < given.samples else 0)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property, lru_cache
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -27,12 +27,17 @@ def check_time_zone(name: str) -> str:
     """
     # ZoneInfo raises OSError for a name that is a folder of its data, such as "Europe".
     try:
-        is_fit = not name.startswith(_UNFIT) and bool(ZoneInfo(name))
+        is_fit = not name.startswith(_UNFIT) and bool(get_zone(name))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         is_fit = False
     if not is_fit:
         raise ValueError(f"{name!r} is not a time zone; use a name such as Europe/Berlin or UTC")
     return name
+
+
+def get_zone(name: str) -> tzinfo:
+    """The time zone of a checked name; UTC is there on a machine without data of time zones too."""
+    return UTC if name == "UTC" else ZoneInfo(name)
 
 
 TimeZone = Annotated[str, AfterValidator(check_time_zone)]
@@ -72,7 +77,7 @@ def find_period(per: Per, time_zone: str, at_us: int) -> Period:
 @lru_cache(maxsize=1_000)
 def _find_period(per: Per, time_zone: str, at_us: int) -> Period:
     # By the calendar and not by 24 hours: a day on which clocks change has 23 or 25.
-    here = to_instant(at_us).astimezone(ZoneInfo(time_zone))
+    here = to_instant(at_us).astimezone(get_zone(time_zone))
     start = here.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     if per == "day":
         return Period(start=start, end=start + timedelta(days=1))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from zoneinfo import ZoneInfo
-
+from tasks.core.caps.periods import get_zone
 from tasks.core.clock import to_instant
 from tasks.core.errors import BatchStopped
 from tasks.core.money import format_exact
@@ -13,7 +12,7 @@ from tasks.ledger.accounts.caps.charges import Refusal
 def build_reached_stop(refusal: Refusal, wanted_micros: int) -> BatchStopped:
     """Build the stop for a cap that is reached: which one, what is left, and when it frees."""
     cap = refusal.cap
-    frees = to_instant(refusal.frees_at_us).astimezone(ZoneInfo(cap.timezone))
+    frees = to_instant(refusal.frees_at_us).astimezone(get_zone(cap.timezone))
     if cap.images is not None:
         left = f"{refusal.left:,} images are left"
     else:

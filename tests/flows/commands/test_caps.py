@@ -43,6 +43,10 @@ def test_a_cap_stops_a_batch_and_goes_on_when_it_is_raised(offline: Cli) -> None
     assert stopped.returncode == 3
     assert "the cap of $0.05 a day (UTC) is reached" in stopped.stderr
     assert "It frees at" in stopped.stderr
+    quiet = offline.run("try", "a green fox", "--samples", "4", "--out", "b", "--quiet")
+    assert quiet.returncode == 3
+    assert quiet.stderr.startswith("imagen: stopped: the cap of $0.05 a day (UTC) is reached")
+    assert quiet.stderr.count("\n") == 1
     dollars, images = offline.json("caps")["caps"]
     assert (dollars["frees_at"], images["frees_at"]) == ("2030-06-16T00:00:00+00:00", "2030-07-01T00:00:00+02:00")
     assert (dollars["spent"], dollars["reserved"], dollars["free"]) == (0.05, 0, 0)

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.caps.cap import CapSettings
 from tasks.core.clock import Clock
+from tasks.core.configuration.sections import BackendSettings
 from tasks.core.configuration.settings import Settings
 from tasks.core.paths import get_ledger_path
 from tasks.ledger.database.connect import open_ledger
@@ -165,6 +166,13 @@ async def test_a_batch_that_a_cap_stopped_goes_on_when_the_cap_frees(tmp_path: P
     async with open_ledger(tmp_path / "a") as engine:
         raised = Settings(caps=[CapSettings(usd=1, per="month")]).model_dump_json()
         await execute(engine, update(runs).values(settings=raised))
+    [freed] = await found(tmp_path)
+    assert freed.left_alone is None
+    # A full cap of a backend that the rest of the batch does not use is no reason to wait.
+    async with open_ledger(tmp_path / "a") as engine:
+        backends = {name: BackendSettings(type="sketch") for name in ("sketch", "elsewhere")}
+        other = Settings(backends=backends, caps=[CapSettings(images=0, per="month", backend="elsewhere")])
+        await execute(engine, update(runs).values(settings=other.model_dump_json()))
     [freed] = await found(tmp_path)
     assert freed.left_alone is None
 

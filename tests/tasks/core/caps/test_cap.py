@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pytest
 
 from tasks.core.caps.cap import CapSettings
-from tasks.core.caps.periods import Per, find_period
+from tasks.core.caps.periods import Per, check_time_zone, find_period
 from tasks.core.configuration.settings import load_settings
 from tasks.core.errors import ConfigError
 
@@ -38,6 +38,18 @@ def test_a_wrong_cap_is_named_with_its_line(tmp_path: Path, caps: str, told: str
         load_settings(path)
     assert "imagen.yaml:3: " in str(caught.value)
     assert told in str(caught.value)
+
+
+def test_utc_needs_no_data_of_time_zones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The zone of caps that name none is there on a machine that knows no zones at all."""
+
+    def refuse(name: str) -> ZoneInfo:
+        raise ZoneInfoNotFoundError(name)
+
+    monkeypatch.setattr("tasks.core.caps.periods.ZoneInfo", refuse)
+    assert check_time_zone("UTC") == "UTC"
+    at_us = round(datetime(2026, 2, 28, 23, tzinfo=UTC).timestamp() * 1e6)
+    assert find_period("month", "UTC", at_us).end.isoformat() == "2026-03-01T00:00:00+00:00"
 
 
 def test_a_bracket_in_a_pattern_stands_for_itself() -> None:
