@@ -165,12 +165,15 @@ def draw_contact_sheet(images: Sequence[bytes], *, side_px: int, columns: int) -
 def _reduce(data: bytes, side_px: int) -> Image.Image:
     with open_image(data) as image:
         image.draft("RGB", (side_px, side_px))  # a JPEG is decoded at a fraction of its size
-        # Cameras write the direction into the file; browsers turn the image, and the thumbnail must too.
-        upright = turn_upright(image)
-        profile = upright.info.get("icc_profile")
-        mode = "RGBA" if "transparency" in upright.info else _MODES.get(upright.mode, "RGB")
-        small = upright.convert(mode)
+        image.load()  # some formats tell their mode only now
+        profile = image.info.get("icc_profile")
+        mode = "RGBA" if "transparency" in image.info else _MODES.get(image.mode, "RGB")
+        is_converted = image.mode != mode
+        small = image.convert(mode) if is_converted else image
+        # Shrunk before anything copies it: each copy of the whole image is megabytes.
         small.thumbnail((side_px, side_px))
+        # Cameras write the direction into the file; browsers turn the image, and the thumbnail must too.
+        small = turn_upright(small)
         # A profile of the original would be wrong for a converted image.
-        small.info = {"icc_profile": profile} if upright.mode == small.mode and profile else {}
+        small.info = {"icc_profile": profile} if profile and not is_converted else {}
         return small

@@ -13,6 +13,12 @@ from tests.flows.conftest import Cli
 from tests.support.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[3]
+ALLOCATOR = """
+from flows.start import save_memory
+save_memory()
+import pyarrow
+print(pyarrow.default_memory_pool().backend_name)
+"""
 
 
 def test_the_version_and_the_environment_are_printed(offline: Cli) -> None:
@@ -39,6 +45,16 @@ def test_names_are_utf8_where_the_environment_says_ascii(offline: Cli) -> None:
     out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, err) == (0, "")
     assert out.startswith("f\u00fcchse/m.csv: 1 row")
+
+
+@pytest.mark.parametrize("given", [None, "mimalloc"])
+def test_arrow_writes_into_the_memory_that_images_have_left(offline: Cli, given: str | None) -> None:
+    """Its own allocator would take megabytes more at a run's end; a user's choice of one counts."""
+    offline.environ.pop("ARROW_DEFAULT_MEMORY_POOL", None)
+    if given:
+        offline.environ["ARROW_DEFAULT_MEMORY_POOL"] = given
+    process = offline.start_program(sys.executable, "-c", ALLOCATOR)
+    assert process.communicate(timeout=PATIENCE_S)[0].split() == [given or "system"]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from tasks.report.gallery.thumbnails import (
     Thumbnail,
     Thumbnails,
     draw_contact_sheet,
+    encode_thumbnail,
 )
 from tasks.store.images import measure
 from tasks.store.output.folder import OutputFolder
@@ -104,6 +105,31 @@ async def test_a_turned_photograph_stands_upright(out: Path) -> None:
     await make_thumbnail(out, "a.jpg")
     with Image.open(out / FOLDER / get_thumbnail_name(out, "a.jpg")) as small:
         assert small.size == (20, 60)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P"])
+def test_no_whole_image_is_copied(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    """A copy of a large image takes megabytes where a run's memory is highest, so what is copied is shrunk before."""
+    file, copied, copy = BytesIO(), set(), Image.Image.copy
+    Image.new(mode, (80, 60)).save(file, "PNG")
+
+    def note(image: Image.Image) -> Image.Image:
+        copied.add(image.size)
+        return copy(image)
+
+    monkeypatch.setattr(Image.Image, "copy", note)
+    encode_thumbnail(file.getvalue(), side_px=20)
+    assert copied <= {(20, 15)}
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK", "L"])
+def test_a_photograph_of_any_mode_is_turned_when_it_is_small(mode: str) -> None:
+    """The direction is still known after the pixels were converted and shrunk."""
+    file, exif = BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    Image.new(mode, (60, 20)).save(file, "JPEG", exif=exif)
+    with Image.open(BytesIO(encode_thumbnail(file.getvalue(), side_px=30))) as small:
+        assert small.size == (10, 30)
 
 
 async def test_the_same_image_is_not_made_again(out: Path) -> None:
