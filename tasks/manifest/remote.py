@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from tasks.core.addresses import HIDDEN, fill_in_variables, hide_secrets, is_cleartext, is_loopback
+from tasks.core.http_environment import name_unusable_variables
 from tasks.core.installation import install_command
 from tasks.core.slow_answers import SlowAnswerGuard
 from tasks.core.values import is_yes
@@ -111,17 +112,10 @@ def _open_client(address: str) -> httpx.Client:
         require_no_downgrade(address, str(request.url))
 
     try:
-        return httpx.Client(follow_redirects=True, timeout=TIMEOUT_S, event_hooks={"request": [check_hop]})
-    except ImportError:
-        # httpx asks for another package where the environment names such a proxy.
-        raise ValueError("cannot be fetched: the environment names a SOCKS proxy, which is not supported") from None
-    except OSError as exc:  # ssl.SSLError is one
-        reason = f"SSL_CERT_FILE or SSL_CERT_DIR holds no certificates that can be read ({exc})"
-        raise ValueError(f"cannot be fetched: {reason}") from None
-    except (httpx.InvalidURL, ValueError):
-        # Without its words, which may hold a part of a proxy's password.
-        named = "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or NO_PROXY"
-        raise ValueError(f"cannot be fetched: {named} holds no address (http://host:port)") from None
+        with name_unusable_variables():
+            return httpx.Client(follow_redirects=True, timeout=TIMEOUT_S, event_hooks={"request": [check_hop]})
+    except ValueError as exc:
+        raise ValueError(f"cannot be fetched: {exc}") from None
 
 
 def require_no_downgrade(address: str, hop: str) -> None:

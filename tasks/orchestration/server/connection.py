@@ -29,7 +29,7 @@ from tasks.orchestration.server.health import (
     require_answer,
 )
 from tasks.orchestration.server.launch import TemporaryServer, Waiting, start_server
-from tasks.orchestration.server.loading import PLACES, find_first_problem
+from tasks.orchestration.server.loading import PLACES, find_first_problem, require_usable_variables
 from tasks.orchestration.server.server_records import get_servers_folder, remove_orphans
 from tasks.orchestration.server.user_settings import find_setting, locate_setting
 
@@ -147,10 +147,11 @@ def connect(
 
     Raises:
         ServerError: the user's server does not answer, or the temporary one could not be started.
-        ConfigError: a Prefect settings file cannot be read.
+        ConfigError: a Prefect settings file cannot be read, or a proxy of the environment cannot be used.
         ImagenError: the limit of this process's memory is too low for Prefect.
     """
     require_address_space()
+    require_usable_variables()
     # A server of a run that was killed still holds its database and port.
     remove_orphans(state_dir)
     if url := find_users_server(environ, default_api_url=default_api_url):
@@ -160,7 +161,8 @@ def connect(
         server = start_server(get_servers_folder(state_dir), environ, waiting)
     # A folder that cannot be written, a machine without free ports: its cause is in the words.
     except OSError as error:
-        raise ServerError(f"Prefect's temporary server cannot be started ({state_dir}): {error}") from error
+        advice = "where that folder cannot be written, set XDG_STATE_HOME; or set PREFECT_API_URL to your own server"
+        raise ServerError(f"Prefect's temporary server cannot be started ({state_dir}): {error}; {advice}") from error
     _point_prefect_to(server.api_url, environ)
     handle = ServerHandle(api_url=server.api_url, _server=server, _environ=environ)
     atexit.register(handle.stop)

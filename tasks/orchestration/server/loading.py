@@ -10,6 +10,7 @@ from importlib import import_module
 from pydantic import ValidationError
 
 from tasks.core.errors import ConfigError
+from tasks.core.http_environment import name_unusable_variables
 from tasks.core.memory import require_address_space
 from tasks.core.safe_text import error_text
 
@@ -34,6 +35,23 @@ def load_prefect() -> None:
     except (OSError, ValueError) as exc:
         raise ConfigError(f"Prefect cannot be loaded ({error_text(exc)}); {PLACES}") from None
     sys.stderr.write(told.getvalue())
+
+
+def require_usable_variables() -> None:
+    """Pass where Prefect's client can be built.
+
+    It reads the environment's proxies for a server of this machine as well, and would fail with the server started.
+
+    Raises:
+        ConfigError: A proxy cannot be used.
+    """
+    import httpx  # noqa: PLC0415  it comes with Prefect, which only a run loads
+
+    try:
+        with name_unusable_variables():
+            httpx.Client(verify=False).close()  # noqa: S501  nothing is sent; whom to trust is left to Prefect
+    except ValueError as exc:
+        raise ConfigError(f"Prefect cannot be reached: {exc}; correct or unset it") from None
 
 
 def find_first_problem(exc: ValidationError) -> str:

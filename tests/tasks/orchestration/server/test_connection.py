@@ -222,6 +222,25 @@ def test_a_server_that_hangs_on_the_default_port_is_told(
     assert [url in line for line in warned] == [True]
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("ALL_PROXY", "socks5://me:pass-word@127.0.0.1:1", "SOCKS proxy, which is not supported"),
+        ("HTTP_PROXY", "http://me:pass-word@[::", "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or NO_PROXY holds no address"),
+        ("NO_PROXY", "[::", "NO_PROXY holds no address"),
+    ],
+)
+def test_a_proxy_that_no_client_can_use_is_told_before_a_server_is_started(  # noqa: PLR0917  its fixtures
+    variable: str, value: str, said: str, tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect's client would fail on it with a started server, and advise a package or Prefect's settings; no login is shown."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError, match=said) as caught:
+        _connect(tmp_path, environ)
+    assert "pass-word" not in str(caught.value)
+    assert _files(tmp_path) == set()
+
+
 def test_whom_to_trust_is_left_to_prefect(tmp_path: Path, environ: dict[str, str]) -> None:
     """A server with a certificate of its own answers; Prefect has settings for such, and judges it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
