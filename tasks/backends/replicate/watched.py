@@ -25,6 +25,8 @@ class Watched:
     """Monotonic instant of the first list in a row that did not show it."""
     is_alone: bool = False
     """It is asked for by its id, because lists do not show it, or not readably."""
+    is_asked: bool = False
+    """A look at it is under way."""
     broken: int = 0
     """Answers in a row that could not be understood."""
 

@@ -3,7 +3,7 @@
 One loop watches everything in flight. Its first look at a prediction comes when it may have ended, and looks stay below
 about one per image. Few predictions are asked for by their ids; of many, one list call shows those that may have ended,
 outputs included. Looks that many images shared are saved up for when fewer are in flight, so the last ones of a batch
-are not waited for long. A look that breaks harms only the prediction that it was about.
+are not waited for long. A look that breaks, or whose answer is slow, harms only the predictions that it was about.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from math import ceil
 from typing import Any
 
 import httpx
 
-from tasks.backends.client.polling import TROUBLE_PAUSE_S, get_trouble_pause_s
 from tasks.backends.client.rate_limiter import RateLimiter
-from tasks.backends.replicate.api import ReplicateApi, parse_throttled
+from tasks.backends.replicate.api import ReplicateApi
+from tasks.backends.replicate.looks import Looks, fail
 from tasks.backends.replicate.prediction_times import PredictionTimes
 from tasks.backends.replicate.predictions import has_ended, is_readable, measure_seconds
 from tasks.backends.replicate.watched import Watched
@@ -40,6 +41,10 @@ INSTANT = timedelta(milliseconds=1)
 MOST_SAVED = 40
 """Looks that are saved up, or owed, at most."""
 FEWEST_SAVED_FOR_A_LIST = 5
+SLOW_S = 1.0
+"""Looks whose answers take longer are left to come, and the other predictions are looked at meanwhile."""
+MOST_SINGLE = 8
+"""Looks at single predictions at a time: the connections belong to creates too."""
 MOST_BROKEN = 5
 """Answers in a row about one prediction that cannot be understood."""
 
@@ -54,10 +59,14 @@ class Watcher:
     times: PredictionTimes
     _saved: int = 0
     """Images that have ended less the looks that it took."""
-    _failed: int = 0
-    """Looks in a row that broke."""
+    _looks: Looks = field(init=False)
     _watched: dict[str, Watched] = field(default_factory=dict)
+    _single: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_SINGLE))
     _loop: asyncio.Task[None] | None = None
+
+    def __post_init__(self) -> None:
+        """Begin no look yet."""
+        self._looks = Looks(self.clock)
 
     async def ended(self, prediction_id: str, *, created_at: datetime | None, timeout_s: float) -> dict[str, Any]:
         """The prediction's answer in a terminal state.
@@ -93,27 +102,20 @@ class Watcher:
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
+            await self._looks.close()
 
     async def _watch(self) -> None:
-        while self._watched:
-            looked_at: list[Watched] = []
-            try:
-                await self.clock.sleep(self._pause_s())
+        try:
+            while self._watched:
+                await self.clock.sleep(max(self._pause_s(), self._looks.rest_s))
                 listed, single = self._due()
-                # Kept before the look, so that a failure of it can be told to exactly those it was about.
-                looked_at = listed + single
-                await self._look(listed, single)
-                # A pass with nothing to look at says nothing about the service.
-                self._failed = 0 if looked_at else self._failed
-            except httpx.HTTPError as exc:
-                await self._back_off(exc)
-            except BatchStopped as stopped:
-                # The token was refused for all of them; each has to learn of it.
-                _fail(looked_at, stopped)
-            except Exception:  # noqa: BLE001  a list broke; asked for by their ids, each answer breaks for itself
-                for item in looked_at:
-                    item.is_alone = True
-                await self._back_off(None)
+                looks = [self._looks.begin([item], partial(self._look_at, item)) for item in single]
+                looks += [self._looks.begin(listed, partial(self._look_at_list, listed))] if listed else []
+                if looks:
+                    # By the loop's own time, as `ended` bounds its wait.
+                    await asyncio.wait(looks, timeout=SLOW_S)
+        finally:
+            self._looks.cancel()
 
     def _pause_s(self) -> float:
         """Seconds until the next look: about one list per image on average, and never before one is due."""
@@ -140,7 +142,7 @@ class Watcher:
         return listed, single
 
     def _waiting(self) -> list[Watched]:
-        return [item for item in self._watched.values() if not item.answer.done()]
+        return [item for item in self._watched.values() if not item.answer.done() and not item.is_asked]
 
     @property
     def _many(self) -> bool:
@@ -148,25 +150,26 @@ class Watcher:
         fewest = 1 if self._saved >= FEWEST_SAVED_FOR_A_LIST else FEWEST_FOR_A_LIST
         return sum(item.is_listable for item in self._watched.values()) >= fewest
 
-    async def _look(self, listed: list[Watched], single: list[Watched]) -> None:
-        not_shown = await self._look_at_list(listed) if listed else []
-        for item in single + not_shown:
-            await self._look_at(item)
-
     async def _turn(self) -> None:
         await self.limiter.acquire()
         # Bounded below, so that a long wait of one prediction is no debt that all later ones pay.
         self._saved = max(-MOST_SAVED, self._saved - 1)
 
     async def _look_at(self, item: Watched) -> None:
-        await self._turn()
+        async with self._single:
+            # Given up while others had their turns: nobody waits for it any more.
+            if not item.answer.done():
+                await self._turn()
+                await self._ask_for(item)
+
+    async def _ask_for(self, item: Watched) -> None:
         now_s = self.clock.monotonic_s()
         item.next_look_s = now_s + self.times.choose_pause_s(now_s - item.since_s)
         try:
             self._see(item, await self.api.get(item.prediction_id))
             item.broken = 0
         except (JobError, BatchStopped) as exc:
-            _fail([item], exc)
+            fail([item], exc)
         except (httpx.HTTPStatusError, httpx.TransportError):
             raise  # the service is in trouble, which says nothing about this prediction
         except Exception as exc:  # noqa: BLE001  an answer about this one breaks, whatever it is, and no other's
@@ -174,13 +177,12 @@ class Watcher:
             # Several in a row: one page from a proxy says nothing about the prediction.
             if item.broken >= MOST_BROKEN:
                 reason = f"answers about the prediction cannot be read ({type(exc).__name__})"
-                _fail([item], StatusUnreadable(reason, cost_micros=None))
+                fail([item], StatusUnreadable(reason, cost_micros=None))
 
-    async def _look_at_list(self, due: list[Watched]) -> list[Watched]:
+    async def _look_at_list(self, due: list[Watched]) -> None:
         """Read what was created between the oldest and the newest that is due, a page more than they fill.
 
-        Returns:
-            Predictions that are asked for by their ids now: lists have not shown them for some time, or are broken.
+        Those that lists have not shown for some time, or not readably, are asked for by their ids from then on.
         """
         missing = {item.prediction_id: item for item in due}
         created = [item.created_at for item in due if item.created_at]
@@ -205,13 +207,12 @@ class Watcher:
         except httpx.DecodingError:  # this list has no end, or is no list
             for item in missing.values():
                 item.is_alone = True
-            return list(missing.values())
+            return
         now_s = self.clock.monotonic_s()
         for item in missing.values():
             item.missed_since_s = now_s if item.missed_since_s is None else item.missed_since_s
             # Lists lag behind by a second or two; only one that stays away longer is asked for by itself.
             item.is_alone = now_s - item.missed_since_s >= LISTS_LAG_S
-        return [item for item in missing.values() if item.is_alone]
 
     def _see(self, item: Watched, answer: dict[str, Any]) -> None:
         if has_ended(answer) and not item.answer.done():
@@ -222,18 +223,3 @@ class Watcher:
                 self.times.learn(seconds if item.created_at is None else min(seconds, waited_s))
             item.answer.set_result(answer)
             self._saved = min(MOST_SAVED, self._saved + 1)
-
-    async def _back_off(self, exc: httpx.HTTPError | None) -> None:
-        """A look that broke says nothing about the predictions: come again later, and ever later."""
-        self._failed += 1
-        # All images in flight wait meanwhile: after one broken answer in a hundred, 2 s at once halved the throughput.
-        pause_s = get_trouble_pause_s(self._failed)
-        if isinstance(exc, httpx.HTTPStatusError) and exc.response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            pause_s = parse_throttled(exc.response).retry_after_s or TROUBLE_PAUSE_S
-        await self.clock.sleep(pause_s)
-
-
-def _fail(items: list[Watched], error: Exception) -> None:
-    for item in items:
-        if not item.answer.done():
-            item.answer.set_exception(error)

@@ -14,7 +14,7 @@ import pytest
 
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.replicate.prediction_times import PredictionTimes
-from tasks.backends.replicate.watcher import Watcher
+from tasks.backends.replicate.watcher import SLOW_S, Watcher
 from tasks.core.clock import Clock, to_instant
 from tests.support.virtual_time import make_loop_clock, run_in_virtual_time
 
@@ -23,6 +23,7 @@ CREATE_S, GET_S, LIST_S = 0.003, 0.004, 0.005
 SPREAD = 0.25
 """Share of the mean by which a prediction is faster or slower at most."""
 REQUESTS_PER_IMAGE = 3.2
+SLOW_AFTER_S = 3.0
 
 
 @dataclass
@@ -56,6 +57,27 @@ class Service:
         if self.clock.now_us() < ends_us:
             return {"id": name, "status": "processing"}
         return {"id": name, "status": "succeeded", "metrics": {"predict_time": (ends_us - created_us) / 1e6}}
+
+
+@dataclass
+class SlowOnce(Service):
+    """A service of which one answer takes half a minute."""
+
+    slow: str = ""
+
+    async def get(self, name: str) -> dict[str, Any]:
+        await self._dawdle("get")
+        return await super().get(name)
+
+    async def list_created(self, since: datetime, *, before: datetime) -> AsyncIterator[list[dict[str, Any]]]:
+        await self._dawdle("list")
+        async for page in super().list_created(since, before=before):
+            yield page
+
+    async def _dawdle(self, call: str) -> None:
+        if self.slow == call and self.clock.monotonic_s() > SLOW_AFTER_S:
+            self.slow = ""
+            await self.clock.sleep(30.0)
 
 
 async def generate(jobs: int, in_flight: int, latency_s: float) -> tuple[float, float]:
@@ -94,3 +116,36 @@ def test_few_or_slow_predictions_cost_no_more_requests(in_flight: int, latency_s
     waited_s, requests = run_in_virtual_time(generate(300, in_flight, latency_s))
     assert requests <= REQUESTS_PER_IMAGE + 0.2
     assert waited_s <= latency_s / 5
+
+
+@pytest.mark.parametrize("slow", ["get", "list"])
+@pytest.mark.parametrize("in_flight", [4, 64])
+def test_a_slow_answer_holds_up_no_other_prediction(in_flight: int, slow: str) -> None:
+    """One answer that takes half a minute makes only those wait that it is about, and costs no more requests."""
+
+    async def generate_beside_a_slow_answer() -> tuple[list[float], int]:
+        clock, waited_s = make_loop_clock(), list[float]()
+        service = SlowOnce(clock, slow=slow)
+        limiter = RateLimiter(None, now=clock.monotonic_s, sleep=clock.sleep)
+        api: Any = service
+        watcher = Watcher(api=api, limiter=limiter, clock=clock, times=PredictionTimes(1.0))
+        names = iter([f"p{number}" for number in range(20 * in_flight)])
+
+        async def work() -> None:
+            for name in names:
+                await clock.sleep(CREATE_S)
+                created_at = service.create(name, 1.0)
+                # Of every fourth the creation is unknown, so that it is asked for by its id.
+                is_known = int(name[1:]) % 4 > 0 or slow == "list"
+                await watcher.ended(name, created_at=created_at if is_known else None, timeout_s=600)
+                waited_s.append((clock.now_us() - service.times[name][1]) / 1e6)
+
+        await asyncio.gather(*(work() for _ in range(in_flight)))
+        await watcher.close()
+        return waited_s, service.looks
+
+    waited_s, looks = run_in_virtual_time(generate_beside_a_slow_answer())
+    late = [seconds for seconds in waited_s if seconds > 2 * SLOW_S]
+    assert len(late) <= (1 if slow == "get" else in_flight)
+    assert sorted(waited_s)[len(waited_s) * 9 // 10] <= SLOW_S
+    assert looks <= 2 * len(waited_s)
