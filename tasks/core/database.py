@@ -152,6 +152,15 @@ def is_away_code(code: str) -> bool:
     return code in _AWAY_CODES or code[:2] in _AWAY_CLASSES
 
 
+def is_ending(exc: BaseException | None) -> bool:
+    """True for what asyncpg raises about a connection that its server is ending just now, so another may serve.
+
+    It has no SQLSTATE. SQLAlchemy 2.1 has a class of the same name for it; 2.0 may pass it on as it is. The type is not asked,
+    for that would load the driver.
+    """
+    return type(exc).__name__ == "InternalClientError"
+
+
 def build_insert(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
     """An insert that can say what happens where the row exists.
 

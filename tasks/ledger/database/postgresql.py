@@ -39,6 +39,8 @@ NO_TLS = "rejected SSL upgrade"
 """asyncpg's words for a server that does not speak TLS."""
 LEDGER_SETTING = "ledger"
 _REFUSALS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+_BREAKS = (*_REFUSALS, asyncpg.InternalClientError)
+"""Of a connection that the server may end meanwhile: while it does, the driver calls its own state an error."""
 
 
 @asynccontextmanager
@@ -146,9 +148,9 @@ class Connector:
     async def close(self) -> None:
         """Give the lock back."""
         if self._session is not None:
-            with suppress(*_REFUSALS):  # before the next run asks for it
+            with suppress(*_BREAKS):  # before the next run asks for it
                 await self._session.execute("SELECT pg_advisory_unlock_all()", timeout=CONNECT_TIMEOUT_S)
-            with suppress(*_REFUSALS):
+            with suppress(*_BREAKS):
                 await self._session.close(timeout=CONNECT_TIMEOUT_S)
 
     async def _hold_again(self, lost: asyncpg.Connection) -> None:
@@ -211,7 +213,7 @@ async def _is_alive(session: asyncpg.Connection) -> bool:
     """Ask it: one whose server ended it looks open until something is read from it."""
     try:
         await session.execute("SELECT 1", timeout=CONNECT_TIMEOUT_S)
-    except (*_REFUSALS, asyncpg.InternalClientError, TimeoutError):
+    except _BREAKS:
         return False
     return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.exc import DBAPIError
 
 from tasks.core.database import is_away_code as means_away
+from tasks.core.database import is_ending
 from tasks.core.errors import BatchStopped
 
 _VALUE_CLASSES = ("22", "23")
@@ -16,8 +17,8 @@ _STOOD_STILL = "25P03"
 def is_away(exc: BaseException) -> bool:
     """True if the server could not be reached or lost the connection, so that the same may help later."""
     if isinstance(exc, DBAPIError):
-        return exc.connection_invalidated or is_away_code(getattr(exc.orig, "sqlstate", None))
-    return isinstance(exc, OSError) or is_away_code(getattr(exc, "sqlstate", None))
+        return exc.connection_invalidated or is_ending(exc.orig) or is_away_code(getattr(exc.orig, "sqlstate", None))
+    return isinstance(exc, OSError) or is_ending(exc) or is_away_code(getattr(exc, "sqlstate", None))
 
 
 def is_away_code(code: str | None) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from tenacity import AsyncRetrying
 
 from tasks.core.configuration.sections import UsageSettings
-from tasks.core.database import is_away_code, parse_database_url
+from tasks.core.database import is_away_code, is_ending, parse_database_url
 from tasks.core.errors import UsageAway, UsageError, UsageRefused
 from tasks.usage.sinks.refusals import Place, find_reason, read_variable
 from tasks.usage.sinks.sql import SqlSink
@@ -74,11 +74,11 @@ class Database:
         except DBAPIError as exc:
             # A broken connection has no SQLSTATE: SQLAlchemy marks it as invalidated.
             code = getattr(exc.orig, "sqlstate", None)
-            raise self._explain(code, str(exc.orig), lost=exc.connection_invalidated) from exc
+            raise self._explain(code, str(exc.orig), lost=exc.connection_invalidated or is_ending(exc.orig)) from exc
         # SQLAlchemy 2.0 passes on as it is what asyncpg raises while it connects; 2.1 makes a DBAPIError of it.
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
             raise self._explain(getattr(exc, "sqlstate", None), str(exc)) from exc
-        except OSError as exc:
+        except (OSError, asyncpg.InternalClientError) as exc:
             raise UsageAway(f"{self.place.name} cannot be reached ({str(exc) or type(exc).__name__})") from exc
 
     def _explain(self, code: str | None, words: str, *, lost: bool = False) -> UsageError:

@@ -8,6 +8,7 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
+import asyncpg
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
@@ -241,4 +242,39 @@ async def test_a_lock_whose_connection_broke_is_taken_back(
         ending = f"SELECT pg_terminate_backend(pid) FROM {broken} AND pid <> pg_backend_pid()"
         assert await server.fetch(ending)
         await begin_run(engine, START, now_us=START_US)
-        assert await is_held(engine)
+        # The server has been told to end it. Until the client hears of that end, it cannot know that the lock is gone.
+        async with asyncio.timeout(PATIENCE_S):
+            while not await is_held(engine):
+                await asyncio.sleep(0.05)
+
+
+async def test_a_connection_that_the_server_is_ending_is_replaced(
+    place: PostgresqlSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between a server's goodbye and the end of the connection its driver complains of itself; the next one is tried."""
+    asked, ask = [0], asyncpg.Connection.fetchrow
+
+    async def complain_once(connection: asyncpg.Connection, *query: str, **options: object) -> object:
+        asked[0] += 1
+        if asked[0] == 1:
+            raise asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")
+        return await ask(connection, *query, **options)
+
+    async with open_ledger(place, alone=True) as engine:
+        monkeypatch.setattr(asyncpg.Connection, "fetchrow", complain_once)  # what a pooled connection is asked first
+        await plan_jobs(engine, [make_job()])
+        assert (await count_jobs(engine)).total == 1
+    assert asked[0] > 1
+
+
+@pytest.mark.parametrize("error", [asyncpg.InternalClientError("in progress"), TimeoutError(), ConnectionResetError()])
+async def test_a_lock_whose_connection_breaks_at_the_end_is_no_error(
+    place: PostgresqlSchema, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that ends the lock's connection while the batch closes its ledger gives the lock back by itself."""
+
+    async def break_off(*_: object, **__: object) -> None:
+        raise error
+
+    async with open_ledger(place, alone=True):
+        monkeypatch.setattr(asyncpg.Connection, "execute", break_off)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from tasks.core.clock import to_instant
@@ -160,6 +161,18 @@ async def test_nobody_there_is_an_absence_not_a_refusal(monkeypatch: pytest.Monk
         monkeypatch.setenv(VARIABLE, f"postgresql://u:secret@{place}/d")
         with pytest.raises(UsageAway, match="cannot be reached"):
             await keep([make_row(1)], SINK)
+
+
+@pytest.mark.usefixtures("usage_database")
+async def test_a_connection_that_the_server_is_ending_is_an_absence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between a server's goodbye and the end of the connection its driver complains of itself; trying again helps."""
+
+    async def complain(*_: object, **__: object) -> None:
+        raise asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")
+
+    monkeypatch.setattr(asyncpg.Connection, "prepare", complain)
+    with pytest.raises(UsageAway, match="is in progress"):
+        await rows_in(SINK)
 
 
 async def test_an_option_that_no_server_knows_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
