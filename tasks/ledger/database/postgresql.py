@@ -39,8 +39,7 @@ NO_TLS = "rejected SSL upgrade"
 """asyncpg's words for a server that does not speak TLS."""
 LEDGER_SETTING = "ledger"
 _REFUSALS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
-_BREAKS = (*_REFUSALS, asyncpg.InternalClientError)
-"""Of a connection that the server may end meanwhile: while it does, the driver calls its own state an error."""
+_BREAKS = (*_REFUSALS, asyncpg.InternalClientError)  # the last one while the server ends it; see `is_ending`
 
 
 @asynccontextmanager
@@ -211,11 +210,10 @@ class Connector:
 
 async def _is_alive(session: asyncpg.Connection) -> bool:
     """Ask it: one whose server ended it looks open until something is read from it."""
-    try:
+    with suppress(*_BREAKS):
         await session.execute("SELECT 1", timeout=CONNECT_TIMEOUT_S)
-    except _BREAKS:
-        return False
-    return True
+        return True
+    return False
 
 
 def _explain_code(exc: Exception, database: str) -> str:
