@@ -35,7 +35,7 @@ def print_result(summary: dict[str, Any], *, json: bool, quiet: bool) -> None:
         sys.stdout.write(dump_json(summary) + "\n")
     elif not quiet:
         print_summary(Console(), summary)
-    if quiet and not json:
+    else:
         print_stop(summary)
 
 

@@ -41,6 +41,11 @@ def error_text(error: object, *, most_chars: int = MOST_ERROR_CHARS) -> str:
     return line if len(line) <= most_chars else line[: most_chars - len(_CUT)] + _CUT
 
 
+def database_error_text(exc: BaseException) -> str:
+    """As `error_text`, of a database's own error where SQLAlchemy wrapped one."""
+    return error_text(getattr(exc, "orig", None) or exc)
+
+
 def escape_markdown(text: str) -> str:
     """Text of a stranger on one line of a page: neither markup, nor a link or image that a reader would load."""
     return _MARKUP.sub(r"\\\g<0>", escape_control_characters(text))

@@ -82,9 +82,7 @@ class QuietDisplay(Display):
 
     def alert(self, text: str) -> None:
         """See `Display.alert`."""
-        self._console.print(
-            escape_control_characters(f"warning: {text}"), highlight=False, markup=False, soft_wrap=True
-        )
+        _print_line(self._console, escape_control_characters(f"warning: {text}"))
 
 
 class LineDisplay(Display):
@@ -132,8 +130,12 @@ class LineDisplay(Display):
             self._last = None
 
     def _print(self, text: str) -> None:
-        # Soft wrap: a log line that is broken at 80 columns cannot be searched.
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        _print_line(self._console, text)
+
+
+def _print_line(console: Console, text: str) -> None:
+    # Soft wrap: a log line that is broken at 80 columns cannot be searched.
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 class LiveDisplay(Display):

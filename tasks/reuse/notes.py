@@ -11,7 +11,7 @@ _WITH_NOTES = frozenset({"png", "jpeg", "webp"})
 
 
 def find_other_notes(data: bytes, image: StoredImage, settings: OutputSettings) -> tuple[str, ...]:
-    """What the file says against `settings`, as the beginning of a sentence: each would be understood wrongly in silence."""
+    """The beginnings of sentences about what breaks `settings` in the file: each would be understood wrongly in silence."""
     if image.format not in _WITH_NOTES:
         return ()
     words = []

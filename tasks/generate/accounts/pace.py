@@ -28,7 +28,7 @@ from tasks.backends.client.rate_limiter import (
 from tasks.core.clock import Clock
 from tasks.core.display import current_display
 from tasks.core.errors import BatchStopped
-from tasks.core.safe_text import error_text
+from tasks.core.safe_text import database_error_text
 from tasks.generate.accounts.membership import Membership
 from tasks.ledger.accounts.pace.fairness import Member
 from tasks.ledger.accounts.pace.turns import Cut, Question, Rules, cut_pace, leave, take_turns, tell
@@ -211,7 +211,7 @@ class AccountRateLimiter:
         try:
             return await self._writer.write(transaction)
         except (DBAPIError, OSError) as exc:
-            self._go_alone(error_text(getattr(exc, "orig", None) or exc))
+            self._go_alone(database_error_text(exc))
             return None
 
     def _go_alone(self, words: str) -> None:

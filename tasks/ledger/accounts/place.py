@@ -18,7 +18,7 @@ from sqlalchemy.schema import CreateSchema
 from tasks.core.database import read_now_us
 from tasks.core.errors import BatchStopped
 from tasks.core.paths import get_state_folder
-from tasks.core.safe_text import error_text
+from tasks.core.safe_text import database_error_text
 from tasks.ledger.accounts.caps.schema import SETTLED, charges
 from tasks.ledger.accounts.pace.schema import pauses
 from tasks.ledger.accounts.predictions import SCHEMA, RegistryPlace, metadata, predictions
@@ -59,7 +59,7 @@ async def _open_place(open_writer: Callable[[], Awaitable[LedgerWriter]], batch:
         await writer.write(prepare_tables)
     # No reason to stop: within one batch its own ledger is enough, and the user is warned.
     except (DBAPIError, OSError, BatchStopped) as exc:
-        problem = error_text(getattr(exc, "orig", None) or exc)
+        problem = database_error_text(exc)
     place = RegistryPlace(None if problem else writer, batch, problem)
     try:
         yield place

@@ -30,7 +30,7 @@ from sqlalchemy.exc import DBAPIError
 from tasks.core.database import build_insert, read_now_us
 from tasks.core.errors import BatchStopped
 from tasks.core.memory import split_chunks
-from tasks.core.safe_text import error_text
+from tasks.core.safe_text import database_error_text
 from tasks.ledger.database.writer import LedgerWriter
 from tasks.ledger.group_commit import GroupCommit
 
@@ -139,7 +139,7 @@ class RegistryPlace:
     def _give_up(self, exc: BaseException) -> None:
         """Go on without other batches: what this ledger and this process know still holds."""
         if self.problem is None:
-            self._writer, self.problem = None, error_text(getattr(exc, "orig", None) or exc)
+            self._writer, self.problem = None, database_error_text(exc)
             logger.warning("The registry of predictions cannot be used any more (%s).", self.problem)
 
 

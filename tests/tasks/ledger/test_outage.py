@@ -276,5 +276,8 @@ async def test_a_lock_whose_connection_breaks_at_the_end_is_no_error(
     async def break_off(*_: object, **__: object) -> None:
         raise error
 
-    async with open_ledger(place, alone=True):
-        monkeypatch.setattr(asyncpg.Connection, "execute", break_off)
+    with monkeypatch.context() as breaking:
+        async with open_ledger(place, alone=True):
+            breaking.setattr(asyncpg.Connection, "execute", break_off)
+    async with open_ledger(place, alone=True) as engine:
+        assert await is_held(engine)

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tasks.core.display import current_display
 from tasks.core.errors import BatchStopped
-from tasks.core.safe_text import error_text
+from tasks.core.safe_text import database_error_text
 from tasks.ledger.accounts.caps.charges import (
     Charge,
     Charger,
@@ -140,7 +140,7 @@ class Counter:
         """Go on without these counts: they are for caps of later, and no reason to stop a run that has none."""
         if not self._has_lost:
             self._has_lost = True
-            words = error_text(getattr(exc, "orig", None) or exc)
+            words = database_error_text(exc)
             current_display.get().warn(f"what this run spends is not counted for caps that are set later ({words})")
         self._follow(group, {})
 
@@ -157,7 +157,7 @@ class Counter:
 
 def build_uncounted_stop(exc: BaseException, writer: LedgerWriter) -> BatchStopped:
     """Build the stop for caps that cannot be counted any more; what is sent without a count could pass them."""
-    words = error_text(getattr(exc, "orig", None) or exc)
+    words = database_error_text(exc)
     return BatchStopped(
         "caps",
         f"what is spent cannot be counted in {name_place(writer)} ({words}), so no cap can be kept. Correct the cause and resume",

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.configuration.settings import Settings
 from tasks.core.errors import BatchStopped, ConfigError, InputError
-from tasks.core.safe_text import error_text
+from tasks.core.safe_text import database_error_text
 from tasks.ledger.accounts.place import build_sqlite_writer, open_state_folder, prepare_tables
 from tasks.ledger.accounts.predictions import SCHEMA
 from tasks.ledger.database.location import PostgresqlSchema, remember_database, require_trusted_database
@@ -69,7 +69,7 @@ async def open_counting_place(
             try:
                 await server.write(prepare_tables)
             except DBAPIError as exc:  # a role that may make no tables there can work on its ledger all the same
-                problem = f"the ledger's database cannot be used for it ({error_text(exc.orig or exc)})"
+                problem = f"the ledger's database cannot be used for it ({database_error_text(exc)})"
                 yield CountingPlace(writer=state or await _open_alone(stack), problem=problem, state=state)
             else:
                 yield CountingPlace(writer=server, problem=None, state=state)
@@ -83,7 +83,7 @@ async def _open_state(stack: AsyncExitStack) -> tuple[LedgerWriter | None, str |
         stack.push_async_callback(writer.close)
         await writer.write(prepare_tables)
     except _UNUSABLE as exc:
-        return None, f"the state folder cannot be used ({error_text(getattr(exc, 'orig', None) or exc)})"
+        return None, f"the state folder cannot be used ({database_error_text(exc)})"
     return writer, None
 
 
@@ -112,7 +112,7 @@ async def _open_database(url: str, *, is_own: bool, is_worker: bool) -> AsyncIte
         try:
             await writer.write(prepare_tables)
         except (DBAPIError, BatchStopped, ConfigError) as exc:
-            words = error_text(getattr(exc, "orig", None) or exc).removeprefix("ledger: ")
+            words = database_error_text(exc).removeprefix("ledger: ")
             raise ConfigError(f"caps_database: {words if str(place) in words else f'{place}: {words}'}") from None
         # From here on money may be in flight, so an outage is waited for.
         connector.patient = True

@@ -16,7 +16,7 @@ from tasks.core.caps.periods import Period
 from tasks.core.database import read_now_us
 from tasks.core.errors import InputError
 from tasks.core.money import to_usd
-from tasks.core.safe_text import error_text
+from tasks.core.safe_text import database_error_text
 from tasks.ledger.accounts.caps.book import Amount, Book, begin_exclusively
 from tasks.ledger.accounts.caps.schema import SETTLED, charges
 from tasks.ledger.accounts.place import name_place
@@ -81,7 +81,7 @@ def explain_unreadable(writer: LedgerWriter) -> Iterator[None]:
     try:
         yield
     except (DBAPIError, OSError) as exc:
-        words = error_text(getattr(exc, "orig", None) or exc)
+        words = database_error_text(exc)
         raise InputError(
             f"{name_place(writer)}: what is spent cannot be read ({words}). It is damaged, or another version of imagen "
             "wrote it. Once it is moved away, caps count from nothing"

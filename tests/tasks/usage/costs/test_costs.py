@@ -132,17 +132,23 @@ async def test_the_forecast_says_what_it_stands_on(
     assert forecast["month_end_usd"] == pytest.approx(forecast["spent_usd"] + expected_usd, abs=1e-5)
 
 
-async def test_ledgers_tell_what_is_kept_and_why_it_failed(tmp_path: Path, settings: UsageSettings) -> None:
-    """Of this machine's batches; another's failures have no reason, and a damaged ledger is named and hides none."""
-    await write_batch(tmp_path / "runs/a", 4)
-    begin = at("2026-11-20")
-    with sqlite3.connect(tmp_path / "runs/a/ledger.db") as db:
-        db.execute("UPDATE attempts SET ended_at_us = ?, cost_micros = 10000", (begin,))
-        db.execute("UPDATE jobs SET completed_at_us = ?", (begin,))
+async def write_reviewed_batch(folder: Path, begin_us: int) -> str:
+    """A batch of four attempts at a cent each, one of them refused and two images picked; gives its identity."""
+    await write_batch(folder, 4)
+    with sqlite3.connect(folder / "ledger.db") as db:
+        db.execute("UPDATE attempts SET ended_at_us = ?, cost_micros = 10000", (begin_us,))
+        db.execute("UPDATE jobs SET completed_at_us = ?", (begin_us,))
         db.execute("UPDATE attempts SET state = 'failed', error_kind = 'moderation' WHERE rowid = 1")
         db.execute("INSERT INTO verdicts SELECT job_id, 1, 'ann', 'pick', NULL, NULL FROM jobs LIMIT 2")
         [(identity,)] = db.execute("SELECT batch FROM batch_identity").fetchall()
     db.close()
+    return str(identity)
+
+
+async def test_ledgers_tell_what_is_kept_and_why_it_failed(tmp_path: Path, settings: UsageSettings) -> None:
+    """Of this machine's batches; another's failures have no reason, and a damaged ledger is named and hides none."""
+    begin = at("2026-11-20")
+    identity = await write_reviewed_batch(tmp_path / "runs/a", begin)
     (tmp_path / "runs/broken").mkdir()
     (tmp_path / "runs/broken/ledger.db").write_bytes(b"rubbish" * 99)
     failed = {"status": "failed", "created_at_us": begin}
@@ -164,14 +170,7 @@ async def test_ledgers_tell_what_is_kept_and_why_it_failed(tmp_path: Path, setti
 
 async def test_a_batch_counts_once_wherever_its_folder_lies(tmp_path: Path, settings: UsageSettings) -> None:
     """A copy adds nothing and is named; after a renaming its failures are not told a second time by their usage rows."""
-    await write_batch(tmp_path / "runs/a", 4)
-    begin = at("2026-11-20")
-    with sqlite3.connect(tmp_path / "runs/a/ledger.db") as db:
-        db.execute("UPDATE attempts SET ended_at_us = ?, cost_micros = 10000", (begin,))
-        db.execute("UPDATE jobs SET completed_at_us = ?", (begin,))
-        db.execute("UPDATE attempts SET state = 'failed', error_kind = 'moderation' WHERE rowid = 1")
-        db.execute("INSERT INTO verdicts SELECT job_id, 1, 'ann', 'pick', NULL, NULL FROM jobs LIMIT 2")
-    db.close()
+    await write_reviewed_batch(tmp_path / "runs/a", at("2026-11-20"))
     await push(tmp_path / "runs/a", settings)
     shutil.copytree(tmp_path / "runs/a", tmp_path / "runs/b")
     copied = await report(settings, tmp_path / "runs")
