@@ -15,6 +15,7 @@ from tasks.core.money import format_cell, to_usd
 from tasks.core.retry import retry_usage
 from tasks.core.safe_text import dump_json
 from tasks.core.text import align_columns
+from tasks.metadata.exports.tables import disarm_formula
 from tasks.usage.groups import UsageGroup, sum_groups
 from tasks.usage.query import DATED_KEYS, UsageQuery, describe_time_zone
 from tasks.usage.rows import COLUMNS, UsageRow
@@ -164,5 +165,8 @@ def _format_raw_line(row: UsageRow) -> tuple[str, ...]:
 
 def _format_csv_line(cells: Iterable[object]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(cells)
-    return line.getvalue()
+    # With these line ends a cell that holds one of them is quoted.
+    writer = csv.writer(line, lineterminator="\r\n")
+    # Names are strangers' texts, and a sheet runs what looks like a formula.
+    writer.writerow(map(disarm_formula, cells))
+    return line.getvalue().removesuffix("\r\n")

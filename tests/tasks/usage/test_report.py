@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -81,6 +82,16 @@ async def test_csv_leaves_an_unknown_cost_empty(tmp_path: Path) -> None:
     assert [(group["caller"], group["cost_usd"]) for group in groups] == [("ann", "0.006"), ("bob", "")]
     rows = list(csv.DictReader((await text(settings, UsageQuery(), "csv", raw=True)).splitlines()))
     assert [row["cost_usd_estimate"] for row in rows] == ["", "0.003", "", "0.003"]
+
+
+async def test_no_cell_of_the_csv_is_a_formula(tmp_path: Path) -> None:
+    """A name that a spreadsheet would take for one begins with an apostrophe, and one with line ends stays one cell."""
+    settings, name = UsageSettings(path=str(tmp_path / "usage.db")), "=HYPERLINK(A1)\r\nx"
+    await keep([make_row(0, caller=name, model="@m", seed=-1, batch="\tb\r")], settings)
+    for query, raw in ((UsageQuery(by=("caller", "model", "batch")), False), (UsageQuery(), True)):
+        [row] = csv.DictReader(StringIO(await text(settings, query, "csv", raw=raw), newline=""))
+        assert (row["caller"], row["model"], row["batch"]) == (f"'{name}", "'@m", "'\tb\r")
+        assert row.get("seed", "-1") == "-1"
 
 
 def test_unknown_costs_are_shown_as_unknown() -> None:
