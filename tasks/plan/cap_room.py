@@ -40,12 +40,15 @@ Shares = Mapping[tuple[str, str], Share]
 """By backend and model."""
 
 
-async def find_room(settings: Settings, shares: Shares, caller: str, *, now_us: int) -> list[dict[str, Any]]:
+async def find_room(
+    settings: Settings, shares: Shares, judging: Shares, caller: str, *, now_us: int
+) -> list[dict[str, Any]]:
     """The caps as `imagen plan --json` has them: those of `imagen caps`, with what the plan takes of each.
 
     Args:
         settings: The configuration.
         shares: The jobs to do.
+        judging: The calls of judges about their images, by judge and model.
         caller: On whose behalf.
         now_us: Microseconds since 1970 UTC.
 
@@ -60,10 +63,10 @@ async def find_room(settings: Settings, shares: Shares, caller: str, *, now_us: 
 
     async with open_counting_place(settings, None) as place:
         states = await read_caps(place.writer, settings.caps, now_us=now_us)
-    return [_build_record(state, shares, caller) | {"problem": place.problem} for state in states]
+    return [_build_record(state, shares, judging, caller) | {"problem": place.problem} for state in states]
 
 
-def _build_record(state: CapState, shares: Shares, caller: str) -> dict[str, Any]:
+def _build_record(state: CapState, shares: Shares, judging: Shares, caller: str) -> dict[str, Any]:
     cap, taken = state.cap, Share()
     least: list[int] = []
     for (backend, model), share in shares.items():
@@ -72,12 +75,15 @@ def _build_record(state: CapState, shares: Shares, caller: str) -> dict[str, Any
             taken.micros += share.micros
             taken.unpriced += share.unpriced
             least += [share.least_micros or 0] if share.jobs else []
+    # A judge makes no image, and is paid beside them: a cap may name it in place of a backend.
+    for (judge, model), share in judging.items():
+        taken.micros += share.micros if cap.scope.covers(Payer(caller, judge, model)) else 0
     wanted = taken.micros if cap.images is None else taken.jobs
     return {
         **state.as_dict(),
         "takes": to_usd(wanted) if cap.images is None else wanted,
         "takes_unpriced": taken.unpriced if cap.images is None else 0,
-        # What one image takes at the least: with less than that free, nothing can be sent.
+        # What one image takes at the least, before any judge is asked: with less than that free, nothing can be sent.
         "takes_at_least": to_usd(min(least, default=0)) if cap.images is None else min(1, taken.jobs),
         "enough": wanted <= state.left,
         "words": cap.describe(),

@@ -14,8 +14,9 @@ from tasks.backends import require_ready
 from tasks.backends.ended_models import describe_model_end
 from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ManifestError
-from tasks.core.gates import Gates, dump_layer, merge_gates, sum_judge_prices
+from tasks.core.gates import Gates, dump_layer, list_judges, merge_gates
 from tasks.core.judge import JudgeSettings
+from tasks.core.money import to_micros
 from tasks.core.records import PlannedJob, Problem
 from tasks.core.text import format_count
 from tasks.manifest import Findings, Manifest, read_prompts
@@ -55,8 +56,8 @@ class PlanReport:
     """Images that gates may make beside those, at most."""
     rerolls_micros: int = 0
     """Their known prices."""
-    judges_micros: int = 0
-    """The most that the judges of all these images cost, which the rules ask."""
+    judging: Shares = field(default_factory=dict)
+    """The calls of judges about all these images, which the rules ask, by judge and model; each at the most that it costs."""
     gates: Mapping[str, Any] = field(default_factory=dict)
     """`keep`, `reject` and `reroll` of the manifest alone."""
     row_gates: Mapping[Gates, str] = field(default_factory=dict)
@@ -65,6 +66,19 @@ class PlanReport:
     """Notes for the user about the manifest, before anything is paid."""
     digest: str | None = None
     """Of the whole plan: another plan has another one. None for a part of a manifest."""
+
+    @property
+    def judges_micros(self) -> int:
+        """The most that the judges cost, in millionths of a dollar."""
+        return sum(share.micros for share in self.judging.values())
+
+    def share_judging(self, jobs: int) -> Shares:
+        """The part of the judges' calls that so many of the jobs take."""
+        # Rounded up: rows with rules of their own may differ in what their judges cost.
+        return {
+            key: Share(*(-(-amount * jobs // max(1, self.jobs)) for amount in (share.jobs, share.micros)))
+            for key, share in self.judging.items()
+        }
 
 
 def check_manifest(
@@ -137,7 +151,7 @@ class _Tally:
     def __init__(self, planner: Planner, judges: Mapping[str, JudgeSettings], rules: RowRules) -> None:
         self._planner = planner
         self._judges = judges
-        self._judges_micros = 0
+        self._judging: defaultdict[tuple[str, str], Share] = defaultdict(Share)
         self._rules = rules
         self._rerolls = 0
         self._rerolls_micros = 0
@@ -177,8 +191,7 @@ class _Tally:
             self._unpriced_models[job.backend] = job.model
         self._estimate_micros += estimate.cost_micros or 0
         gates = self._rules.gates.find(job.extra)
-        judges_micros = sum_judge_prices(gates, self._judges)
-        self._judges_micros += judges_micros
+        judges_micros = self._add_judges(gates)
         # Of a row, the first so many samples stand for the images that are asked for.
         if gates.keep is None or job.sample < gates.keep.best:
             self._rerolls += gates.reroll
@@ -190,6 +203,16 @@ class _Tally:
         if estimate.priced_on is not None:
             self._priced_on[job.backend] = estimate.priced_on
         self._work_s[job.backend] += estimate.latency_s  # type: ignore[assignment]  # a Counter of floats
+
+    def _add_judges(self, gates: Gates) -> int:
+        """Count the calls about one image; gives the most that they cost."""
+        total_micros = 0
+        for name in list_judges(gates, self._judges) if self._judges else ():
+            judge = self._judges[name]
+            most_micros = to_micros(judge.price_usd) or 0
+            self._judging[name, judge.model].add(most_micros)
+            total_micros += most_micros
+        return total_micros
 
     def report(self, settings: Settings) -> PlanReport:
         if not self._problem_count and not self._jobs:
@@ -203,7 +226,7 @@ class _Tally:
             estimate_micros=self._estimate_micros,
             rerolls=self._rerolls,
             rerolls_micros=self._rerolls_micros,
-            judges_micros=self._judges_micros,
+            judging=self._judging,
             unpriced=self._unpriced,
             # Backends work side by side, so the slowest one decides.
             duration_s=max((self._duration_s(name, settings) for name in self._by_backend), default=0.0),

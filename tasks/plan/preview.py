@@ -77,19 +77,19 @@ def preview_plan(
     if reuse.patterns:
         taken = asyncio.run(preview_reuse(manifest, settings, options, out, reuse=reuse, ended=known.ended_ids))
     to_do = _subtract_shares(_subtract_shares(report.shares, known.ended_shares), taken.shares)
+    judging = report.share_judging(_count_to_do(report, known, taken))
     now_us = Clock().now_us()
-    quotes = asyncio.run(ask_quotes(manifest, settings, options, to_do, now=to_instant(now_us))) if ask else []
     return {
         "manifest": manifest.display,
         "out": str(out),
         **_count_jobs(report, known, taken),
         "gates": merge_gates(dump_layer(settings.gates), report.gates, gate_layer).model_dump(),
         "row_gates": {place: gates.model_dump() for gates, place in report.row_gates.items()},
-        **_price_jobs(report, known, taken, to_do, budget_usd),
-        "caps": asyncio.run(find_room(settings, to_do, caller, now_us=now_us)),
+        **_price_jobs(report, known, judging, to_do, budget_usd),
+        "caps": asyncio.run(find_room(settings, to_do, judging, caller, now_us=now_us)),
         "duration_s": round(_estimate_left_s(report, known.ended + taken.images), 1),
         "columns": dict(report.columns),
-        "quotes": quotes,
+        "quotes": asyncio.run(ask_quotes(manifest, settings, options, to_do, now=to_instant(now_us))) if ask else [],
         "warnings": [*report.notes, *warn_of_old_prices(report.priced_on, today), *taken.warnings],
     }
 
@@ -117,10 +117,9 @@ def _count_jobs(report: PlanReport, known: Known, taken: Reusable) -> dict[str, 
 
 
 def _price_jobs(
-    report: PlanReport, known: Known, taken: Reusable, to_do: Shares, budget_usd: float | None
+    report: PlanReport, known: Known, judging: Shares, to_do: Shares, budget_usd: float | None
 ) -> dict[str, Any]:
-    # Rounded up: rows with rules of their own may differ in what their judges cost.
-    judging_micros = -(-report.judges_micros * _count_to_do(report, known, taken) // max(1, report.jobs))
+    judging_micros = sum(share.micros for share in judging.values())
     to_do_micros = judging_micros + sum(share.micros for share in to_do.values())
     to_do_unpriced = sum(share.unpriced for share in to_do.values())
     return {

@@ -45,6 +45,6 @@ def check_preview(record: Mapping[str, Any], settings: Settings, out: Output, *,
                 f"A run would stop, because the cap of {cap['words']} cannot be kept while a price is unknown."
             )
         # One that allows a part of the plan stops a run later, with something made.
-        if cap["takes"] and (not cap["free"] or cap["free"] < cap["takes_at_least"]):
+        if cap["free"] < cap["takes_at_least"]:
             left = "is reached" if not cap["free"] else "leaves less than one image takes"
             raise BatchStopped("cap", f"A run would stop before its first call: the cap of {cap['words']} {left}.")

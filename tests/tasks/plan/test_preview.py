@@ -15,6 +15,7 @@ from tasks.core.configuration.settings import Settings
 from tasks.manifest import open_manifest
 from tasks.plan.planner import PlanOptions, plan_manifest
 from tasks.plan.preview import format_preview, preview_plan
+from tasks.plan.refusals import check_preview
 from tasks.store.output.folder import OutputFolder
 from tests.support.scripted_backend import ScriptedBackend
 from tests.support.scripted_batch import run
@@ -109,3 +110,30 @@ def test_an_old_price_is_a_warning_of_the_plan(manifest: str, tmp_path: Path) ->
         )
     assert "price of backend 'flux'" in later["warnings"][0]
     assert plan(manifest, tmp_path / "out", settings=settings)["warnings"] == []
+
+
+def test_a_cap_counts_the_judges_that_the_rules_ask(manifest: str, tmp_path: Path) -> None:
+    """Their dollars stand in what the plan takes of a cap on all or on the judge, and no image of a cap does."""
+    judge = {"question": "A fox?", "model": "eye-1", "key_env": None, "price_usd": 0.01}
+    settings = Settings.model_validate(
+        {
+            "backends": {"sketch": {"type": "sketch", "price_usd": 0.003}},
+            "scores": {"eye": judge},
+            "reject": "not eye",
+            "caps": [
+                {"usd": 0.1, "per": "day"},
+                {"usd": 5, "per": "day", "backend": "sketch"},
+                {"usd": 0, "per": "day", "model": "eye-*"},
+                {"images": 10, "per": "day"},
+            ],
+        }
+    )
+    (out := tmp_path / "out").mkdir()
+    done(manifest, out, 2)
+    record = plan(manifest, out, settings=settings)
+    assert [cap["takes"] for cap in record["caps"]] == [0.104, 0.024, 0.08, 8]
+    assert [cap["enough"] for cap in record["caps"]] == [False, True, False, True]
+    assert record["judging_usd"] == 0.08
+    assert "$0.10 left, this plan takes $0.104: a run stops there" in format_preview(record)[-4]
+    # The first image is made before the judge is asked about it.
+    check_preview(record, settings, OutputFolder(out))
