@@ -72,7 +72,9 @@ async def mark_pushed(engine: AsyncEngine, rows: Sequence[RowMapping], *, now_us
     # With the end: an attempt that was collected anew during the push has another cost.
     pushed = [(row["job_id"], row["number"], row["ended_at_us"]) for row in rows]
     mine = tuple_(attempts.c.job_id, attempts.c.number, attempts.c.ended_at_us).in_(pushed)
-    await execute(engine, update(attempts).where(mine).values(usage_pushed_at_us=now_us))
+    # The jobs once more, by themselves: for a list of triples alone SQLite would read the whole table.
+    these_jobs = attempts.c.job_id.in_({row["job_id"] for row in rows})
+    await execute(engine, update(attempts).where(these_jobs & mine).values(usage_pushed_at_us=now_us))
 
 
 async def count_usage(engine: AsyncEngine) -> tuple[int, int]:

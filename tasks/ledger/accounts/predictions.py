@@ -8,6 +8,8 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -23,7 +25,6 @@ from sqlalchemy import (
     Table,
     Text,
     select,
-    tuple_,
 )
 from sqlalchemy.exc import DBAPIError
 
@@ -165,11 +166,12 @@ def _claim(db: Connection, batch: str, claims: Sequence[Claim]) -> frozenset[Cla
         # The primary key decides who was first; the rows are read back to learn it.
         db.execute(build_insert(db.dialect.name, predictions).on_conflict_do_nothing(), rows)
     owners: dict[tuple[str, str], tuple[str, str, int]] = {}
-    for chunk in split_chunks(claims):
-        keys = [(claim.account, claim.prediction_id) for claim in chunk]
-        asked = tuple_(predictions.c.account, predictions.c.prediction_id).in_(keys)
-        for row in db.execute(select(predictions).where(asked)):
-            owners[row.account, row.prediction_id] = (row.batch, row.job_id, row.number)
+    # Account by account: for a list of pairs SQLite would read the whole table.
+    for account, claimed in groupby(claims, key=attrgetter("account")):
+        for chunk in split_chunks(claimed):
+            asked = predictions.c.prediction_id.in_([claim.prediction_id for claim in chunk])
+            for row in db.execute(select(predictions).where((predictions.c.account == account) & asked)):
+                owners[row.account, row.prediction_id] = (row.batch, row.job_id, row.number)
     return frozenset(
         claim
         for claim in claims

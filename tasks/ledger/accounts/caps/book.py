@@ -12,7 +12,7 @@ from dataclasses import astuple, dataclass
 from functools import cache, lru_cache
 from typing import Any, get_args
 
-from sqlalchemy import Connection, Table, bindparam, delete, select, text, tuple_, update
+from sqlalchemy import Connection, Table, bindparam, delete, select, text, update
 
 from tasks.core.caps.cap import Payer, Scope
 from tasks.core.caps.periods import QUARTER_US, Per, check_time_zone
@@ -82,7 +82,7 @@ class Book:
         """The amounts that are counted in the period of an instant."""
         key = (_name(scope), scope.find_period(at_us).start_us)
         if key not in self._totals:
-            self._totals[key] = self._fetch([key]).get(key)
+            self._totals[key] = self._fetch(*key)
         if (stored := self._totals[key]) is None:
             stored = self._totals[key] = self._add_up(scope, at_us)
             row = {"scope": key[0], "from_us": key[1], "micros": stored.micros, "images": stored.images}
@@ -108,9 +108,9 @@ class Book:
         if self._foreign and rows:
             self._db.execute(delete(totals).where(totals.c.scope.in_(self._foreign)))
 
-    def _fetch(self, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Amount]:
-        found = self._db.execute(_SELECT_TOTALS, {"the_keys": keys})
-        return {(row.scope, row.from_us): Amount(row.micros, row.images) for row in found}
+    def _fetch(self, scope: str, from_us: int) -> Amount | None:
+        row = self._db.execute(_SELECT_TOTAL, {"a_scope": scope, "a_from_us": from_us}).one_or_none()
+        return None if row is None else Amount(row.micros, row.images)
 
     def _add_up(self, scope: Scope, at_us: int) -> Amount:
         """Sum what was spent in a period before anybody had a cap for it, without this transaction's changes."""
@@ -169,12 +169,11 @@ def _build_upsert(dialect: str, table: Table) -> Any:
 _SELECT_SCOPES = select(
     scopes.c.scope, scopes.c.per, scopes.c.timezone, scopes.c.caller, scopes.c.model, scopes.c.backend
 )
-_SELECT_TOTALS = select(totals).where(
-    tuple_(totals.c.scope, totals.c.from_us).in_(bindparam("the_keys", expanding=True))
-)
+_IS_TOTAL = (totals.c.scope == bindparam("a_scope")) & (totals.c.from_us == bindparam("a_from_us"))
+_SELECT_TOTAL = select(totals).where(_IS_TOTAL)
 _ADD_TO_TOTAL = (
     update(totals)
-    .where((totals.c.scope == bindparam("a_scope")) & (totals.c.from_us == bindparam("a_from_us")))
+    .where(_IS_TOTAL)
     .values(
         micros=totals.c.micros + bindparam("more_micros"),
         images=totals.c.images + bindparam("more_images"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, select, tuple_
+from sqlalchemy import Connection, Row, bindparam, delete, select
 
 from tasks.core.caps.cap import CapSettings, Payer, Scope
 from tasks.core.database import build_insert, read_now_us
@@ -166,9 +166,11 @@ class _Writing:
         """Write rows and sums."""
         gone = [key for key in self._changed if key not in self._rows]
         kept = [self._rows[key] for key in self._changed if key in self._rows]
-        for chunk in split_chunks(gone):
-            mine = tuple_(charges.c.job_id, charges.c.number).in_(chunk)
-            self._db.execute(delete(charges).where((charges.c.batch == self._charger.batch) & mine))
+        if gone:
+            self._db.execute(
+                _DELETE_CHARGE,
+                [{"a_batch": self._charger.batch, "a_job_id": job_id, "a_number": number} for job_id, number in gone],
+            )
         if kept:
             self._db.execute(_build_replacement(self._db.dialect.name), kept)
         self._book.write()
@@ -216,8 +218,8 @@ def _get_payer(row: dict[str, Any]) -> Payer:
 
 def _fetch_charges(db: Connection, batch: str, keys: Sequence[Key]) -> dict[Key, Row[Any]]:
     found: dict[Key, Row[Any]] = {}
-    for chunk in split_chunks(keys):
-        for row in db.execute(_SELECT_CHARGES, {"a_batch": batch, "the_keys": chunk}):
+    for chunk in split_chunks(dict.fromkeys(job_id for job_id, _ in keys)):
+        for row in db.execute(_SELECT_CHARGES, {"a_batch": batch, "the_jobs": chunk}):
             found[row.job_id, row.number] = row
     return found
 
@@ -230,7 +232,12 @@ def _build_replacement(dialect: str) -> Any:
     return insert.on_conflict_do_update(index_elements=list(charges.primary_key), set_=fresh)
 
 
+# By job alone: for a list of pairs SQLite would read all rows of the batch, and a job has few attempts.
 _SELECT_CHARGES = select(charges).where(
+    (charges.c.batch == bindparam("a_batch")) & charges.c.job_id.in_(bindparam("the_jobs", expanding=True))
+)
+_DELETE_CHARGE = delete(charges).where(
     (charges.c.batch == bindparam("a_batch"))
-    & tuple_(charges.c.job_id, charges.c.number).in_(bindparam("the_keys", expanding=True))
+    & (charges.c.job_id == bindparam("a_job_id"))
+    & (charges.c.number == bindparam("a_number"))
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, select, tuple_
+from sqlalchemy import Connection, Select, select
 
 from tasks.core.caps.cap import Payer
 from tasks.core.memory import split_chunks
@@ -45,8 +45,9 @@ def get_keys(left: Sequence[Mapping[str, Any]]) -> list[Key]:
 def build_queries(keys: Sequence[Key]) -> Iterator[Select[tuple[str, int, str, int | None]]]:
     """Build the queries for the ends of attempts: job_id, number, state and cost."""
     columns = (attempts.c.job_id, attempts.c.number, attempts.c.state, attempts.c.cost_micros)
-    for chunk in split_chunks(keys):
-        yield select(*columns).where(tuple_(attempts.c.job_id, attempts.c.number).in_(chunk))
+    # By job alone: for a list of pairs SQLite would read the whole table, and a job has few attempts.
+    for chunk in split_chunks(dict.fromkeys(job_id for job_id, _ in keys)):
+        yield select(*columns).where(attempts.c.job_id.in_(chunk))
 
 
 def settle_left(db: Connection, batch: str, left: Sequence[Mapping[str, Any]], ends: Ends) -> bool:
