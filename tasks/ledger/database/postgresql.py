@@ -24,8 +24,9 @@ from tasks.core.paths import POINTER_NAME
 from tasks.core.retry import retry_database
 from tasks.ledger.database.location import PostgresqlSchema, read_pointer, write_pointer
 from tasks.ledger.database.migrations import bring_up_to_date, read_version, require_known
-from tasks.ledger.database.postgresql_errors import explain_refusal, is_away, is_away_code
+from tasks.ledger.database.postgresql_errors import explain_no_connection, explain_refusal, is_away
 from tasks.ledger.database.postgresql_lock import END_SESSION, HOLDER, TRY_LOCK
+from tasks.ledger.database.postgresql_session import prepare_session
 from tasks.ledger.database.postgresql_soundness import check_postgresql_soundness
 from tasks.ledger.database.schema import SCHEMA_VERSION
 
@@ -35,9 +36,6 @@ ANSWER_TIMEOUT_S = 300.0
 
 STUCK_S = 30
 """A process that is stopped in the middle of a transaction keeps others from its rows no longer than that."""
-NO_TLS = "rejected SSL upgrade"
-"""asyncpg's words for a server that does not speak TLS."""
-LEDGER_SETTING = "ledger"
 _REFUSALS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 _BREAKS = (*_REFUSALS, asyncpg.InternalClientError)  # the last one while the server ends it; see `is_ending`
 
@@ -189,7 +187,7 @@ class Connector:
 
     async def _connect_once(self) -> asyncpg.Connection:
         url = parse_database_url(self._place.url)
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             url.dsn,
             **({"ssl": "require"} if url.needs_tls else {}),
             timeout=CONNECT_TIMEOUT_S,
@@ -200,9 +198,11 @@ class Connector:
                 "idle_in_transaction_session_timeout": f"{STUCK_S}s",
             },
         )
+        await prepare_session(connection, self._place.schema)
+        return connection
 
     def _explained(self, exc: Exception) -> ImagenError:
-        words = f"{self._place} {_explain_code(exc, parse_database(self._place.url)[2])}"
+        words = f"{self._place} {explain_no_connection(exc, parse_database(self._place.url)[2])}"
         if self.patient:
             return BatchStopped("ledger", f"the ledger is away: {words}, then resume; nothing is paid twice")
         return ConfigError(f"ledger: {words}")
@@ -214,21 +214,6 @@ async def _is_alive(session: asyncpg.Connection) -> bool:
         await session.execute("SELECT 1", timeout=CONNECT_TIMEOUT_S)
         return True
     return False
-
-
-def _explain_code(exc: Exception, database: str) -> str:
-    """Explain a refusal and what to do, by its SQLSTATE."""
-    code = getattr(exc, "sqlstate", None) or ""
-    words = (str(exc) or type(exc).__name__).partition("\n")[0]
-    if code == "3D000":
-        return f"has no database {database!r}: create it (createdb {database}) or correct the URL"
-    if code.startswith("28"):
-        return f"refuses ({words}): put the password into PGPASSWORD or ~/.pgpass, or correct the user in the URL"
-    if NO_TLS in words:
-        return f"has no TLS, and a password may go there: add ?sslmode=disable to `{LEDGER_SETTING}` if its network is safe"
-    if isinstance(exc, OSError) or is_away_code(code):
-        return f"cannot be reached ({words}): start it or correct the URL"
-    return f"refuses ({words}): correct the cause"
 
 
 async def _prepare(engine: AsyncEngine, place: PostgresqlSchema, *, create: bool) -> None:
