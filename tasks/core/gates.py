@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from tasks.core.configuration.mistakes import describe_mistake
 from tasks.core.errors import ConfigError
 from tasks.core.judge import JudgeSettings
 from tasks.core.money import to_micros
@@ -62,7 +63,7 @@ def check_gates(values: Mapping[str, Any]) -> Gates:
         return Gates.model_validate(dict(values))
     except ValidationError as exc:
         first = exc.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {describe_mistake(first)}") from None
 
 
 def merge_gates(*layers: Mapping[str, Any]) -> Gates:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tasks.core.configuration.mistakes import describe_mistake
 from tasks.core.gates import MOST_EXPRESSION_CHARS, Gates, KeepBest, dump_layer, list_words, merge_gates
 from tasks.core.identity import to_canonical_json
 
@@ -39,7 +40,7 @@ def parse_keep(value: Any) -> dict[str, Any]:
         KeepBest.model_validate({"by": "any", **parsed})
     except ValidationError as exc:
         first = exc.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {describe_mistake(first)}") from None
     return parsed
 
 

@@ -11,7 +11,9 @@ from typing import Annotated, Any
 
 import jsonpath
 from jsonpointer import JsonPointer, JsonPointerException
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
+
+from tasks.core.configuration.mistakes import require_texts
 
 PATH = "$"
 HEADER = "header:"
@@ -43,7 +45,7 @@ def _check_one(place: str) -> None:
         ) from None
 
 
-Place = Annotated[str | list[str], AfterValidator(_check_place)]
+Place = Annotated[str | list[str], AfterValidator(_check_place), BeforeValidator(require_texts)]
 """The place of something in an answer; an empty pointer is the whole answer."""
 
 

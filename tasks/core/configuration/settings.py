@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from tasks.core.caps.cap import CapSettings, check_caps
+from tasks.core.configuration.mistakes import require_texts
 from tasks.core.configuration.sections import (
     BackendSettings,
     LedgerUrl,
@@ -41,7 +42,7 @@ from tasks.core.values import MOST_REROLLS, parse_backend_names
 class Settings(Section):
     """Everything that can be configured."""
 
-    default_backend: str | list[str] = "sketch"
+    default_backend: Annotated[str | list[str], BeforeValidator(require_texts)] = "sketch"
     backends: dict[str, BackendSettings] = Field(default_factory=lambda: {"sketch": BackendSettings(type="sketch")})
     prices: dict[str, UnitPrices] = Field(default_factory=dict, description="by model; override the price table")
     columns: dict[str, str | None] = Field(

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from tasks.core.configuration.mistakes import describe_mistake
 from tasks.core.errors import ConfigError
 
 Document = TypeVar("Document", bound=BaseModel)
@@ -133,10 +134,10 @@ def _explain(path: Path, tree: yaml.Node | None, exc: ValidationError) -> list[s
 
 def explain_setting(error: Any, place: str) -> str:
     """One line for one pydantic error: the place, the dotted setting, what it must be."""
-    setting = ".".join(str(part) for part in error["loc"])
+    setting = ".".join(str(part) for part in error["loc"] if part != "[key]")
     if error["type"] == "extra_forbidden":
         return f"{place}: {setting}: there is no such setting"
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message = describe_mistake(error)
     return f"{place}: {setting}: {message}" if setting else f"{place}: {message}"
 
 

@@ -6,15 +6,17 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from tasks.core.configuration.settings import Settings, load_settings
+from tasks.core.configuration.yaml_file import explain_setting
 from tasks.core.errors import ConfigError
 from tasks.core.paths import find_config
 from tasks.runs.configuration import choose_config
 
 BAD_CONFIGS = {
     "broken YAML": ("backends: [", ":", "line 1", "not valid YAML"),
-    "not a mapping": ("- a\n- b\n", "imagen.yaml:1", "", "dictionary"),
+    "not a mapping": ("- a\n- b\n", "imagen.yaml:1", "settings by their names", "not a list"),
     "unknown setting": ("output:\n  formt: png\n", "imagen.yaml:2", "output.formt", "no such setting"),
     "unknown format": ("output:\n  quality: 90\n  format: bmp\n", "imagen.yaml:3", "output.format", "'png'"),
     "out of range": (
@@ -23,7 +25,29 @@ BAD_CONFIGS = {
         "backends.sketch.concurrency",
         "1",
     ),
-    "wrong type": ("stop:\n  error_window: many\n", ":2", "stop.error_window", "integer"),
+    "wrong type": ("stop:\n  error_window: many\n", ":2", "stop.error_window", "must be a whole number, not a text"),
+    "nothing in a list": (
+        "caps:\n  - {usd: 1, per: day}\n  -\n",
+        ":3",
+        "caps.1: must be settings by their names",
+        "not null",
+    ),
+    "a number in a list": ("reuse:\n  - runs\n  - 3\n", ":3", "reuse.1: must be a text, not the number 3"),
+    "a list for a section": ("output: [png]\n", ":1", "output: must be settings by their names", "not a list"),
+    "a section for a list": ("caps: {usd: 1}\n", ":1", "caps: must be a list, as [value], not settings by their names"),
+    "nothing among backends": (
+        "backends: {a: null}\n",
+        ":1",
+        "backends.a: must be settings by their names",
+        "not null",
+    ),
+    "nothing in a list of names": (
+        "default_backend: [null]\n",
+        ":1",
+        "default_backend: must be a text or a list",
+        "null",
+    ),
+    "a number as a name": ("columns: {1: seed}\n", ":1", "columns.1: this name must be a text; put it in quotes"),
     "default that is not there": ("default_backend: flux\n", ":1", "default_backend", "'flux' is not one of"),
     "a price without end": (
         "backends:\n  sketch: {type: sketch, price_usd: .inf}\n",
@@ -74,6 +98,17 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_settings(path)
     assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("value", [None, 3, True, "x", [None], {"a": None}])
+def test_no_message_names_a_class(value: object) -> None:
+    """A value of the wrong kind at any setting is told in words of the file, and a text is not repeated, which may be a key."""
+    for name in Settings.model_fields:
+        try:
+            Settings.model_validate({name: value})
+        except ValidationError as exc:
+            told = [explain_setting(error, "f") for error in exc.errors()]
+            assert not [line for line in told if "instance" in line or "Settings" in line or "str]" in line]
 
 
 def test_missing_and_undecodable_files_are_config_errors(tmp_path: Path) -> None:
