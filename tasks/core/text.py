@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import shlex
 from collections.abc import Sequence
 
@@ -16,6 +17,13 @@ def format_command(*words: object) -> str:
 def format_count(number: int, noun: str) -> str:
     """`1 row`, `2 rows`, `1,000 rows`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def locate_byte(data: bytes, at: int) -> tuple[int, str]:
+    """The line of a byte that is not UTF-8, and the byte with its column in words; both count from 1, columns in characters."""
+    before = data[:at].removeprefix(codecs.BOM_UTF8)
+    column = len(before[before.rfind(b"\n") + 1 :].decode(errors="replace")) + 1
+    return before.count(b"\n") + 1, f"byte 0x{data[at]:02x} in column {column}"
 
 
 def align_columns(lines: Sequence[Sequence[str]], *, numbers: Sequence[str] = ()) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tasks.core.records import Problem
+from tasks.core.text import locate_byte
 
 LINE_BYTES = 1024 * 1024
 """A longer line is not a row that anybody wrote; it is skipped without being held in memory."""
@@ -17,6 +18,11 @@ LINE_BYTES = 1024 * 1024
 _INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
 _BLANK = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0")
 """Fillers that fonts draw as nothing."""
+
+
+CONVERT = (
+    "convert the file to UTF-8, or say --encoding (cp1252 of Windows, mac_roman of Excel on a Mac, cp1251, shift_jis)"
+)
 
 
 def is_visible(text: str) -> bool:
@@ -63,6 +69,5 @@ def _decode(raw: bytes, file: str, number: int) -> str | Problem:
             file,
             number,
             None,
-            f"is not UTF-8 (byte {exc.start + 1} of the line); convert the file to UTF-8, or say --encoding "
-            "(cp1252 of Windows, mac_roman of Excel on a Mac, cp1251, shift_jis)",
+            f"is not UTF-8 ({locate_byte(raw, exc.start)[1]}); {CONVERT}",
         )

@@ -5,6 +5,7 @@ Takes a path and a pydantic model, gives the model or a `ConfigError`.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -15,12 +16,14 @@ from pydantic import BaseModel, ValidationError
 
 from tasks.core.configuration.mistakes import describe_mistake
 from tasks.core.errors import ConfigError
+from tasks.core.text import locate_byte
 
 Document = TypeVar("Document", bound=BaseModel)
 
 MOST_NODES = 100_000
 """In one file, aliases followed: no configuration is that large, an alias bomb is."""
 MOST_CHARS = 4_000_000
+MOST_CHARACTER_BYTES = 4
 MERGE = "tag:yaml.org,2002:merge"
 MISFITS = (ArithmeticError, AttributeError, LookupError, TypeError)
 """Errors of PyYAML at `!!int ""`, `!!bool x` and the like."""
@@ -109,14 +112,17 @@ def walk_nodes(node: yaml.Node) -> Iterator[yaml.Node]:
 
 def _read_text(path: Path, missing: str) -> str:
     try:
-        with path.open(encoding="utf-8-sig") as file:  # a device may have no end
-            text = file.read(MOST_CHARS + 1)
+        with path.open("rb") as file:  # a device may have no end
+            data = file.read(MOST_CHARS * MOST_CHARACTER_BYTES + 1)
+        text = data.decode("utf-8-sig", "strict" if len(data) <= MOST_CHARS * MOST_CHARACTER_BYTES else "ignore")
     except FileNotFoundError:
         raise ConfigError(f"{path}: {missing}") from None
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read ({exc.strerror})") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8 text; convert it to UTF-8") from None
+    except UnicodeDecodeError as exc:
+        line, byte = locate_byte(exc.object, exc.start)
+        command = f"iconv -f cp1252 -t utf-8 {shlex.quote(str(path))}"
+        raise ConfigError(f"{path}:{line}: is not UTF-8 ({byte}); convert it, as with `{command}`") from None
     if len(text) > MOST_CHARS:
         raise ConfigError(f"{path}: is longer than {MOST_CHARS:,} characters; is it a configuration?")
     return text

@@ -5,15 +5,17 @@ A JSON file is scanned value by value, so each row knows the line that it begins
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from typing import Any
 
 from tasks.core.records import Problem
+from tasks.core.text import locate_byte
 from tasks.manifest.cell_values import show
 from tasks.manifest.columns import RawRow
 from tasks.manifest.formats.json_scanner import JsonScanner, explain_json_error, load_json
 from tasks.manifest.formats.json_tables import is_header, name_cells, read_table
-from tasks.manifest.lines import read_lines
+from tasks.manifest.lines import CONVERT, read_lines
 from tasks.manifest.names import find_alias, holds_prompts
 from tasks.manifest.reading import Findings, ReadOptions
 from tasks.manifest.requests import is_request
@@ -65,9 +67,10 @@ def _read_file(file: ManifestFile, options: ReadOptions, findings: Findings) -> 
         yield Problem(file.display, None, None, limit)
         return
     try:
-        text = file.path.read_bytes().decode("utf-8-sig")
+        text = file.path.read_bytes().removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as exc:
-        yield Problem(file.display, None, None, f"is not UTF-8 (byte {exc.start + 1}); convert it to UTF-8")
+        line, byte = locate_byte(exc.object, exc.start)
+        yield Problem(file.display, line, None, f"is not UTF-8 ({byte}); {CONVERT}")
         return
     scanner = JsonScanner(text)
     try:

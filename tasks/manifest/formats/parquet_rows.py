@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.core.records import Problem
+from tasks.core.text import locate_byte
 from tasks.manifest.columns import RawRow
 from tasks.manifest.header import check_header
 from tasks.manifest.names import find_alias, fold_name, holds_prompts
@@ -41,6 +42,9 @@ def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> I
                 return
             # Columns that hold images are not even read: they are most of the file.
             for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
+                if (problem := _find_bad_text(batch, number, file.display)) is not None:
+                    yield problem
+                    return
                 for cells in batch.to_pylist():
                     number += 1
                     yield RawRow(number, cells)
@@ -48,6 +52,22 @@ def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> I
         # Beside damage: text that is no text, a date or a time zone that Python does not know.
         reason = next(iter(str(exc).splitlines()), type(exc).__name__)
         yield Problem(file.display, number + 1 if number else None, None, f"is not readable Parquet ({reason})")
+
+
+def _find_bad_text(batch: pa.RecordBatch, before: int, file: str) -> Problem | None:
+    """The first cell that is not UTF-8: Parquet does not check what is called text."""
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid:
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            for row, cell in enumerate(column, before + 1):
+                try:
+                    cell.as_py()
+                except UnicodeDecodeError as exc:
+                    line, byte = locate_byte(exc.object, exc.start)
+                    where = f"{byte} of its line {line}" if line > 1 else byte
+                    return Problem(file, row, name, f"is not UTF-8 ({where}); write the column as UTF-8 text")
+    return None
 
 
 def _find_images(schema: pa.Schema, file: str, options: ReadOptions) -> Problem | None:

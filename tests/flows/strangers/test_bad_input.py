@@ -79,7 +79,7 @@ def test_all_problems_are_reported_at_once(offline: Cli) -> None:
         (f"export . --format webdataset --to x --shard-images {'9' * 30}", "--shard-images"),
         ("run m.jsonl --budget -1", "--budget"),
         ("plan m.jsonl --budget 1e400", "--budget"),
-        ("plan m.jsonl --salt \udcff", "\\udcff: is not UTF-8"),
+        ("plan m.jsonl --salt \udcff", "\\xff: is not UTF-8 (byte 0xff in column 1). Convert a text, as with `iconv"),
         (f"gallery {'x' * 300}", "is not the output folder of a batch"),
         (
             "plan m.jsonl --config dated_option.yaml",
@@ -147,7 +147,10 @@ def test_an_argument_that_is_no_text_is_refused(offline: Cli) -> None:
     """A folder by another encoding's name could neither be kept by Prefect nor be printed."""
     (offline.folder / "m.jsonl").write_text(GOOD_ROW)
     done = offline.run("run", "m.jsonl", "--out", "r\udcff")
-    assert (done.returncode, done.stderr) == (2, "imagen: r\\udcff: is not UTF-8 text; name it otherwise\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "imagen: r\\xff: is not UTF-8 (byte 0xff in column 2). Convert a text, as with `iconv -f cp1252 -t utf-8`, and rename a file.\n",
+    )
 
 
 def test_a_removed_current_folder_is_one_clear_error(offline: Cli) -> None:

@@ -115,8 +115,10 @@ def test_missing_and_undecodable_files_are_config_errors(tmp_path: Path) -> None
     """No file, and a file that is not text, are one clear message each."""
     with pytest.raises(ConfigError, match="no such configuration file"):
         load_settings(tmp_path / "none.yaml")
-    (tmp_path / "latin.yaml").write_bytes(b"default_backend: \xfc\n")
-    with pytest.raises(ConfigError, match="UTF-8"):
+    (tmp_path / "latin.yaml").write_bytes("# für Anna\nreuse: [ä, ".encode() + b"\xfc]\n")
+    with pytest.raises(
+        ConfigError, match=r"latin.yaml:2: is not UTF-8 \(byte 0xfc in column 12\); .* `iconv -f cp1252"
+    ):
         load_settings(tmp_path / "latin.yaml")
 
 

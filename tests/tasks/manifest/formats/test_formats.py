@@ -35,7 +35,12 @@ BAD_FILES = [
     ("m.json", '{"about": "a", "rows": 5}', 1, "holds no list of rows"),
     ("m.json", '[{"prompt": "a"},\n {"prompt" "b"}]', 2, "is not JSON (column 12: Expecting ':' delimiter)"),
     ("m.json", '[{"prompt": "a"},\n 5]', 2, "is neither an object nor a text"),
-    ("m.json", b'["\xe9"]', None, "is not UTF-8 (byte 3)"),
+    (
+        "m.json",
+        b'["a",\n"\xc3\xa9\xe9"]',
+        2,
+        "is not UTF-8 (byte 0xe9 in column 3); convert the file to UTF-8, or say --encoding",
+    ),
     ("m.json", "", 1, "is not JSON"),
     ("m.csv", 'prompt,seed\na,1\n"b,2\nc,3\n', 3, "is not CSV (a quoted cell is not closed)"),
     ("m.csv", 'prompt\n"a"b\n', 2, "is not CSV"),
@@ -62,7 +67,7 @@ def test_what_is_wrong_is_placed(
 
 BAD_BYTES = [
     (b"a\0b", "holds a NUL byte (byte "),
-    ("é".encode("latin-1"), "is not UTF-8 (byte "),
+    ("é".encode("latin-1"), "is not UTF-8 (byte 0xe9 in column "),
 ]
 LINES = {"m.jsonl": b'{"prompt": "%s"}\n', "m.csv": b"%s,1\n", "m.tsv": b"%s\t1\n", "m.txt": b"%s\n"}
 HEADERS = {"m.csv": b"prompt,seed\n", "m.tsv": b"prompt\tseed\n"}

@@ -97,6 +97,20 @@ def test_a_table_that_cannot_be_read_is_one_problem(tmp_path: Path, table: pa.Ta
     assert message in text
 
 
+@pytest.mark.parametrize("column", ["prompt", "note"])
+def test_a_cell_that_is_not_utf_8_is_placed(tmp_path: Path, column: str) -> None:
+    """Its row, column and byte are told: nothing else of the table is damaged."""
+    cells = pa.array(["a", "b", "cafX"], pa.string())
+    offsets = cells.buffers()[1]
+    assert offsets is not None
+    damaged = pa.StringArray.from_buffers(3, offsets, pa.py_buffer(b"abcaf\xe9"))
+    table = pa.table({"prompt": pa.array(["a", "b", "c"]), "note": pa.array(["a", "b", "c"])})
+    table = table.set_column(table.schema.get_field_index(column), column, damaged)
+    assert problems(tmp_path, "m.parquet", parquet(table)) == [
+        (3, column, "is not UTF-8 (byte 0xe9 in column 4); write the column as UTF-8 text")
+    ]
+
+
 def test_a_damaged_file_is_one_problem(tmp_path: Path) -> None:
     """A download that broke off says so."""
     whole = parquet(pa.table({"prompt": [f"p{number}" for number in range(100)]}))
