@@ -98,9 +98,15 @@ def _check_indexes(db: Connection, table: Table, path: Path) -> None:
 def _build_quick_condition(table: Table) -> str:
     """Condition for a damaged row. All texts go through one call, because a call costs more than all other checks."""
     texts = [column for column in table.columns if is_text_column(column)]
-    rules = [f"NOT coalesce({_build_rule(column)}, 0)" for column in table.columns]
+    rules = [_build_damage(column) for column in table.columns]
     whole = " || ".join(f"coalesce({column.name}, '')" for column in texts)
     return " OR ".join([*rules, *([f"NOT imagen_is_text(CAST({whole} AS BLOB))"] if texts else [])])
+
+
+def _build_damage(column: Column[Any]) -> str:
+    """Condition for a value that breaks its column's rule."""
+    # Not within a function such as coalesce: SQLite works out all parts of an argument, the calls for JSON too.
+    return f"{_build_rule(column)} IS NOT TRUE"
 
 
 def _build_rule(column: Column[Any]) -> str:
@@ -143,7 +149,7 @@ def is_text_column(column: Column[Any]) -> bool:
 def _raise_damage(db: Connection, table: Table, path: Path) -> None:
     """Name the first damaged value, column by column: this is done once, so it may take its time."""
     for column in table.columns:
-        damaged = f"NOT coalesce({_build_rule(column)}, 0)"
+        damaged = _build_damage(column)
         if is_text_column(column):
             damaged += f" OR ({column.name} IS NOT NULL AND NOT imagen_is_text(CAST({column.name} AS BLOB)))"
         if found := _find_one(db, table, damaged, column):

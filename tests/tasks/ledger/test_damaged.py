@@ -9,6 +9,7 @@ import pytest
 
 from tasks.core.errors import BatchStopped, InputError
 from tasks.core.records import EndedFilter, JobState
+from tasks.ledger.database import soundness
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.location import PostgresqlSchema, make_schema_name
 from tasks.ledger.lock import HOLDER_NAME, lock_folder
@@ -44,6 +45,16 @@ async def test_damaged_values_are_one_clear_error(statement: str, tmp_path: Path
     db.close()
     with pytest.raises(InputError, match="the ledger is damaged"):
         await read_all(tmp_path)
+
+
+async def test_json_is_read_only_where_there_is_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command checks the whole ledger: the empty objects of a year's rows cost no call of Python."""
+    read: list[bytes | None] = []
+    monkeypatch.setattr(soundness, "_is_json", lambda data: read.append(data) or True)
+    async with open_ledger(tmp_path, create=True) as engine:
+        await plan_jobs(engine, [make_job(0), make_job(1), make_job(2, backend_opts={"steps": 4})])
+    async with open_ledger(tmp_path):
+        assert read == [b'{"steps": 4}']
 
 
 ON_POSTGRESQL = {
