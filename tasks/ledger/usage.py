@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.core.records import ENDED_STATES, JobState
+from tasks.core.records import ENDED_STATES, NO_IMAGE_STATES, JobState
 from tasks.ledger.database.schema import attempts, jobs, runs
 from tasks.ledger.database.transactions import execute, fetch_mappings, fetch_rows
 
@@ -30,15 +30,15 @@ async def read_usage_pages(
     The caller is that of the run in which the attempt began. Runs of one folder never overlap, so that run paid.
     """
     key = tuple_(attempts.c.job_id, attempts.c.number)
-    while True:
+    # Images first: each look for them would otherwise read again all failures that cost nothing and have no row.
+    for states in ((JobState.SUCCEEDED,), NO_IMAGE_STATES):
+        pending = _select_pending(states).limit(size)
         # `without` grows while this runs: rows that the sink refuses would be read for ever.
-        rows = await fetch_mappings(engine, _select_pending().where(key.not_in(list(without))).limit(size))
-        if not rows:
-            return
-        yield rows
+        while rows := await fetch_mappings(engine, pending.where(key.not_in(list(without)))):
+            yield rows
 
 
-def _select_pending() -> Select[Any]:
+def _select_pending(states: Iterable[JobState]) -> Select[Any]:
     began = runs.c.started_at_us <= attempts.c.started_at_us
     caller, deployment = (
         select(column).where(began).order_by(runs.c.number.desc()).limit(1).scalar_subquery()
@@ -63,7 +63,7 @@ def _select_pending() -> Select[Any]:
             deployment.label("deployment"),
         )
         .join(jobs, jobs.c.job_id == attempts.c.job_id)
-        .where(_is_pending())
+        .where(_is_pending(states))
     )
 
 
@@ -84,10 +84,12 @@ async def count_usage(engine: AsyncEngine) -> tuple[int, int]:
     return int(pushed), int(pending)
 
 
-def _is_pending() -> ColumnElement[bool]:
-    """Condition: the attempt has a row that the sink does not have, or has as it was before."""
+def _is_pending(states: Iterable[JobState] = ENDED_STATES) -> ColumnElement[bool]:
+    """Condition: the attempt ended in one of the states and has a row that the sink lacks, or has as it was before."""
     pushed_at, cost = attempts.c.usage_pushed_at_us, attempts.c.cost_micros
     # An image has a row even if it was free; an attempt without one only if it may be on the bill.
     costs = or_(attempts.c.state == JobState.SUCCEEDED, cost.is_(None), cost != 0)
-    has_ended = attempts.c.state.in_(ENDED_STATES) & attempts.c.ended_at_us.is_not(None)
-    return and_(has_ended, or_(pushed_at == CHANGED, and_(pushed_at.is_(None), costs)))
+    has_ended = attempts.c.state.in_(states) & attempts.c.ended_at_us.is_not(None)
+    # `has_ended` twice: SQLite uses both columns of the index only within each part of an OR, and would else look at all
+    # rows that were ever pushed.
+    return or_(and_(has_ended, pushed_at == CHANGED), and_(has_ended, pushed_at.is_(None), costs))

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from tasks.core.clock import Clock
 from tasks.core.configuration.sections import UsageSettings
@@ -249,3 +250,25 @@ def test_first_runs_at_once_share_a_new_file(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "new" / "usage.db") as db:
         assert db.execute("SELECT count(*) FROM imagen_usage").fetchone() == (4,)
     db.close()
+
+
+async def test_rows_that_were_pushed_before_are_not_read_again(out: Path, tmp_path: Path) -> None:
+    """Of a year's attempts a page looks only at those that the index has as pending."""
+    asked: list[tuple[str, tuple[object, ...]]] = []
+    await write_batch(out, 1_200)
+    async with open_ledger(out) as engine:
+        event.listen(
+            engine.sync_engine,
+            "before_cursor_execute",
+            lambda _db, _cursor, statement, values, *_rest: asked.append((statement, values)),
+        )
+        await push_usage(engine, sink_in(tmp_path), out=out, clock=Clock())
+    pages = [each for each in asked if each[0].startswith("SELECT attempts.job_id")]
+    with sqlite3.connect(out / "ledger.db") as db:
+        plans = [" ".join(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", values)) for sql, values in pages]
+    db.close()
+    # Three pages and the end of each kind.
+    assert len(plans) == 5
+    assert all(
+        "attempts_usage (state=? AND usage_pushed_at_us=?)" in plan and "SCAN attempts" not in plan for plan in plans
+    )

@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import RowMapping
 
 from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ConfigError, InputError
 from tasks.core.judge import JudgeSettings
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.queries import count_jobs, sum_committed_micros
-from tasks.ledger.usage import FIRST_CALL, read_usage_pages
+from tasks.ledger.usage import FIRST_CALL, AttemptKey, read_usage_pages
 from tasks.scores.judge.judge import Again
 from tasks.scores.score_batch import Judging, Scored, score_batch
 from tasks.store.output.folder import OutputFolder
@@ -80,9 +79,10 @@ def read(out: Path, query: str) -> list[tuple[Any, ...]]:
 async def sum_money(out: Path) -> tuple[int, int, int]:
     """What the budget counts, what the summary shows, and what the usage rows add up to."""
     async with open_ledger(out) as engine:
-        # The same page comes again until it is marked. A list, because an empty tuple as a default breaks CPython's `anext`.
-        rows: Sequence[RowMapping] = await anext(read_usage_pages(engine, 100), [])
-        usage = sum(build_usage_row(row, batch="", models={}).cost_micros or 0 for row in rows)
+        usage, seen = 0, set[AttemptKey]()
+        async for page in read_usage_pages(engine, 100, without=seen):
+            usage += sum(build_usage_row(row, batch="", models={}).cost_micros or 0 for row in page)
+            seen.update((row["job_id"], row["number"]) for row in page)  # or the same page comes again
         return await sum_committed_micros(engine), (await count_jobs(engine)).cost_micros, usage
 
 
