@@ -55,6 +55,8 @@ def parse_results(joined: str | None) -> dict[str, Value]:
 
 def merge_results(joined: str | None) -> str | None:
     """The same as one JSON object, without `kept`, which has a column; None where the file has no score."""
+    if not joined:  # most images have no score, and no JSON is read for them
+        return None
     found = parse_results(joined)
     found.pop(KEPT, None)
     return json.dumps(found, ensure_ascii=False) if found else None

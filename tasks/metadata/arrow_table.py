@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import RowMapping
 
-from tasks.metadata.columns import COLUMNS, INSTANT, get_value
+from tasks.metadata.columns import COLUMNS, INSTANT, READERS
 
 
 class NoPandas(MetaPathFinder):
@@ -61,7 +61,7 @@ SCHEMA = pa.schema(
 
 def build_arrow_columns(page: Sequence[RowMapping]) -> list[pa.Array[Any]]:
     """The columns of some rows of the ledger, in order."""
-    return [pa.array([get_value(row, column) for row in page], type=_ARROW[column.type]) for column in COLUMNS]
+    return [pa.array([read(row) for row in page], type=_ARROW[column.type]) for column, read in READERS]
 
 
 @contextmanager

@@ -7,7 +7,9 @@ ledger does not load it.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -83,23 +85,20 @@ COLUMNS = (
 )
 
 _RENAMED = {"status": "state", "created_at": "created_at_us", "completed_at": "completed_at_us"}
+_COMPUTED: dict[str, Callable[[RowMapping], Any]] = {
+    "prompt_hash": lambda row: hash_prompt(row["prompt"]),
+    "cost_usd": lambda row: to_usd(row["cost_micros"]),
+    "input_image": lambda row: hide_folder(row["input_image"]),
+    "input_mask": lambda row: hide_folder(row["input_mask"]),
+    "reused_from": lambda row: hide_folder(row["reused_from"]),
+    "kept": lambda row: parse_kept(row["scores"]),
+    "scores": lambda row: merge_results(row["scores"]),
+}
 
 
-def get_value(row: RowMapping, column: Column) -> Any:
-    """The column's value in a row of the ledger; instants are microseconds since 1970 UTC."""
-    match column.name:
-        case "prompt_hash":
-            return hash_prompt(row["prompt"])
-        case "cost_usd":
-            return to_usd(row["cost_micros"])
-        case "input_image" | "input_mask" | "reused_from":
-            return hide_folder(row[column.name])
-        case "kept":
-            return parse_kept(row["scores"])
-        case "scores":
-            return merge_results(row["scores"])
-        case name:
-            return row[_RENAMED.get(name, name)]
+def build_reader(column: Column) -> Callable[[RowMapping], Any]:
+    """The function that gives the column's value in a row of the ledger; instants are microseconds since 1970 UTC."""
+    return _COMPUTED.get(column.name) or itemgetter(_RENAMED.get(column.name, column.name))
 
 
 def hide_folder(reference: str | None) -> str | None:
@@ -111,8 +110,12 @@ def hide_folder(reference: str | None) -> str | None:
 
 def build_plain_row(row: RowMapping) -> dict[str, Any]:
     """Every column by its name, in values that JSON has; instants as ISO 8601 in UTC."""
-    return {column.name: _to_plain(get_value(row, column), column) for column in COLUMNS}
+    return {column.name: _to_plain(read(row), column) for column, read in READERS}
 
 
 def _to_plain(value: Any, column: Column) -> Any:
     return to_instant(value).isoformat() if column.type == INSTANT and value is not None else value
+
+
+READERS = tuple((column, build_reader(column)) for column in COLUMNS)
+"""Each column with its reader, which is chosen once and not for each row."""

@@ -16,6 +16,7 @@ import pytest
 from tasks.core.errors import Refused
 from tasks.core.identity import hash_prompt
 from tasks.generate.jobs import generate_range
+from tasks.ledger import scores
 from tasks.ledger.queries import PAGE_ROWS
 from tasks.metadata.arrow_table import SCHEMA
 from tasks.metadata.columns import COLUMNS
@@ -51,6 +52,14 @@ def test_the_table_has_exactly_the_documented_columns(written: Path) -> None:
     assert schema.remove_metadata() == SCHEMA.remove_metadata()
     assert all((field.metadata or {}).get(b"description") for field in schema)
     assert "image" not in schema.names
+
+
+async def test_scores_are_read_only_where_there_are_any(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each night writes the rows of all nights before: an image without a score costs no call of the JSON parser."""
+    monkeypatch.delattr(scores, "parse_results")
+    async with open_batch_with(out, [make_job(0), make_job(1)]) as batch:
+        await generate_range(batch, 0, 10)
+        assert await write_metadata(batch.engine, batch.out) == 2
 
 
 def test_every_job_is_a_row_in_manifest_order(written: Path) -> None:
