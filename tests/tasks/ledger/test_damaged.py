@@ -49,8 +49,13 @@ async def test_damaged_values_are_one_clear_error(statement: str, tmp_path: Path
 
 async def test_json_is_read_only_where_there_is_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each command checks the whole ledger: the empty objects of a year's rows cost no call of Python."""
-    read: list[bytes | None] = []
-    monkeypatch.setattr(soundness, "_is_json", lambda data: read.append(data) or True)
+    read: list[bytes] = []
+
+    def note(data: bytes) -> bool:
+        read.append(data)
+        return True
+
+    monkeypatch.setattr(soundness, "_is_json", note)
     async with open_ledger(tmp_path, create=True) as engine:
         await plan_jobs(engine, [make_job(0), make_job(1), make_job(2, backend_opts={"steps": 4})])
     async with open_ledger(tmp_path):
