@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from json import JSONDecodeError
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from tasks.orchestration.server.health import (
     remove_login,
     require_answer,
 )
+from tasks.orchestration.server.history import forget_old_runs
 from tasks.orchestration.server.launch import TemporaryServer, Waiting, start_server
 from tasks.orchestration.server.loading import PLACES, find_first_problem, require_usable_variables
 from tasks.orchestration.server.server_records import get_servers_folder, remove_orphans
@@ -166,6 +168,7 @@ def connect(
     _point_prefect_to(server.api_url, environ)
     handle = ServerHandle(api_url=server.api_url, _server=server, _environ=environ)
     atexit.register(handle.stop)
+    forget_old_runs(server.api_url, datetime.now(UTC))
     return handle
 
 

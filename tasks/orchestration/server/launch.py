@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from filelock import FileLock, Timeout
 
 from tasks.orchestration.server.failures import find_cause, find_disk_problem
 from tasks.orchestration.server.health import ServerError, is_healthy
+from tasks.orchestration.server.history import remove_old_databases
 from tasks.orchestration.server.server_records import ServerRecord, get_log_file, read_start_time
 
 SERVER_PROCESS = Path(__file__).with_name("process.py")
@@ -134,6 +136,7 @@ def start_server(folder: Path, environ: Mapping[str, str], waiting: Waiting) -> 
     """
     folder.mkdir(parents=True, exist_ok=True)
     with _lock_starts(folder, waiting):
+        remove_old_databases(folder, get_database_file(folder), datetime.now(UTC))
         server = _launch(folder, environ)
         # Waited for inside the lock: two servers that start at once write to one database.
         try:
@@ -188,8 +191,14 @@ def _launch(folder: Path, environ: Mapping[str, str]) -> TemporaryServer:
         parent_start_time=read_start_time(os.getpid()) or "",
         token=token,
     )
-    record.write(folder)
-    return TemporaryServer(process=process, folder=folder, record=record)
+    server = TemporaryServer(process=process, folder=folder, record=record)
+    try:
+        record.write(folder)
+    # On a full disk: without a record nobody would find the process and its output.
+    except BaseException:
+        server.stop()
+        raise
+    return server
 
 
 def _build_environment(environ: Mapping[str, str], port: int, database: Path) -> dict[str, str]:

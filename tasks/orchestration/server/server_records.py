@@ -16,6 +16,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tasks.core.atomic_files import write_atomically
+
 # Seconds between SIGTERM and SIGKILL.
 TERM_GRACE_S = 3.0
 # Seconds after SIGKILL, to see that the process is gone.
@@ -48,9 +50,7 @@ class ServerRecord:
 
     def write(self, folder: Path) -> None:
         """Put the record on disk, whole or not at all: another run may be reading the folder."""
-        part = folder / f"{self.pid}.part"
-        part.write_text(json.dumps(asdict(self)), encoding="utf-8")
-        part.replace(self.path(folder))
+        write_atomically(self.path(folder), json.dumps(asdict(self)).encode())
 
     def path(self, folder: Path) -> Path:
         """The file the record is kept in."""
