@@ -72,4 +72,6 @@ def _emit(event: str, out: Output, payload: dict[str, Any], **labels: str) -> No
         "imagen.out": str(out),
         **labels,
     }
-    emit_event(event, resource=resource, payload={"out": str(out), **payload})
+    # Prefect leaves out the tags of the resource itself; those of a deployment alone would be there.
+    related = [{"prefect.resource.id": f"prefect.tag.{tag}", "prefect.resource.role": "tag"} for tag in this_run.tags]
+    emit_event(event, resource=resource, related=related, payload={"out": str(out), **payload})

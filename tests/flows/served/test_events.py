@@ -29,6 +29,22 @@ def find_events(service: PrefectService, flow_run: str, *names: str) -> dict[str
     return found if set(names) <= set(found) else {}
 
 
+def test_events_of_a_run_by_hand_have_its_tag(tmp_path: Path, prefect_service: PrefectService) -> None:
+    """Where there is no deployment with tags, an automation matches those of the flow run."""
+    cli = Cli(tmp_path, prefect_service.environ)
+    cli.manifest(1)
+    assert cli.run("run", "m.jsonl", "--out", str(tmp_path / "out")).returncode == 0
+
+    def find_end() -> dict[str, Any] | None:
+        got = prefect_service.ask("POST", "/events/filter", filter={"event": {"name": [OURS[-1]]}}, limit=50)["events"]
+        return next((event for event in got if str(tmp_path) in event["payload"]["out"]), None)
+
+    related = eventually(find_end)["related"]
+    assert [each["prefect.resource.id"] for each in related if each["prefect.resource.role"] == "tag"] == [
+        "prefect.tag.imagen"
+    ]
+
+
 @pytest.mark.soak
 def test_a_service_without_credit_pauses_the_schedule(tmp_path: Path, prefect_service: PrefectService) -> None:
     """Budget at 80 %, the stop with its reason and the end are events of the flow run; an automation heeds one of them.
