@@ -73,20 +73,23 @@ async def _open_server(engine: AsyncEngine) -> LedgerWriter:
     return PostgresqlWriter(engine)
 
 
-async def open_state_folder() -> LedgerWriter:
+async def open_state_folder(*, is_durable: bool = False) -> LedgerWriter:
     """Writes to the registry of this machine's user; `prepare_tables` comes first.
+
+    Args:
+        is_durable: What is committed survives a power cut too.
 
     Raises:
         OSError: The state folder cannot be used.
     """
-    return build_sqlite_writer(await asyncio.to_thread(_make_file, get_accounts_file()))
+    return build_sqlite_writer(await asyncio.to_thread(_make_file, get_accounts_file()), is_durable=is_durable)
 
 
-def build_sqlite_writer(path: Path) -> LedgerWriter:
+def build_sqlite_writer(path: Path, *, is_durable: bool = False) -> LedgerWriter:
     """Writes to a file of these tables."""
     return SqliteWriter(
         URL.create("sqlite", database=str(path)),
-        configure=_configure,
+        configure=partial(_configure, is_durable=is_durable),
         options={"schema_translate_map": {SCHEMA: None}},  # SQLite has no schemas
     )
 
@@ -108,10 +111,11 @@ def _make_file(path: Path) -> Path:
     return path
 
 
-def _configure(connection: Any, _record: Any) -> None:
-    """Set up a connection: a commit survives the end of any process, which is what it is for, and needs no fsync."""
+def _configure(connection: Any, _record: Any, *, is_durable: bool) -> None:
+    """Set up a connection. Every commit survives the end of any process; an fsync for each is for money alone."""
     cursor = connection.cursor()
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 30000"):
+    synchronous = "FULL" if is_durable else "NORMAL"
+    for pragma in ("journal_mode = WAL", f"synchronous = {synchronous}", "busy_timeout = 30000"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
