@@ -6,6 +6,7 @@ window's title, and direction marks, which show a text in another order than it 
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 MOST_ERROR_CHARS = 4_096
 """Longest text of an error that is stored or shown."""
 _CUT = "..."
+_LOCKED = frozenset({errno.EAGAIN, errno.EBUSY, errno.EDEADLK, errno.ETXTBSY})
 _MARKUP = re.compile(r"[\\`*_{}\[\]<>()#+!|~&]")
 
 
@@ -44,6 +46,12 @@ def error_text(error: object, *, most_chars: int = MOST_ERROR_CHARS) -> str:
 def database_error_text(exc: BaseException) -> str:
     """As `error_text`, of a database's own error where SQLAlchemy wrapped one."""
     return error_text(getattr(exc, "orig", None) or exc)
+
+
+def os_error_text(exc: OSError) -> str:
+    """The system's words for a file that cannot be read, with what to do where another program has locked it."""
+    words = exc.strerror or str(exc)
+    return f"{words}: another program has locked it; close it there" if exc.errno in _LOCKED else words
 
 
 def escape_markdown(text: str) -> str:

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any
 
 from tasks.core.records import Problem, Prompt
+from tasks.core.safe_text import os_error_text
 from tasks.manifest.columns import ColumnSorter, RawRow
 from tasks.manifest.detect import FORMATS
 from tasks.manifest.reading import Findings, ReadOptions
@@ -61,4 +62,4 @@ def _read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> 
         # Loaded by name: PyArrow and the spreadsheet reader take a while, and a manifest needs one of them at most.
         yield from import_module(FORMATS[file.format]).read_rows(file, options, findings)
     except OSError as exc:  # gone since it was opened, or its disk fails
-        yield Problem(file.display, None, None, f"cannot be read ({exc.strerror or exc})")
+        yield Problem(file.display, None, None, f"cannot be read ({os_error_text(exc)})")

@@ -10,6 +10,7 @@ from pathlib import Path
 from tasks.core.errors import ManifestError
 from tasks.core.paths import has_ledger
 from tasks.core.records import Problem
+from tasks.core.safe_text import os_error_text
 from tasks.core.text import format_command
 from tasks.manifest.detect import EXTENSIONS, get_named_format
 
@@ -43,7 +44,9 @@ def find_files(source: str) -> list[Path]:
     except FileNotFoundError:
         raise refuse_source(source, f"cannot be read (No such file or directory){_suggest(source)}") from None
     except (OSError, RuntimeError, ValueError) as exc:
-        raise refuse_source(source, f"cannot be read ({getattr(exc, 'strerror', None) or exc})") from None
+        raise refuse_source(
+            source, f"cannot be read ({os_error_text(exc) if isinstance(exc, OSError) else exc})"
+        ) from None
 
 
 def _list_folder(folder: Path, source: str) -> list[Path]:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import BinaryIO
 
 from tasks.core.addresses import hide_secrets
+from tasks.core.safe_text import os_error_text
 from tasks.manifest.detect import EXTENSIONS, TEXT_FORMATS, detect_format, get_named_format
 from tasks.manifest.part_files import find_files, refuse_source
 from tasks.manifest.plain_copy import UnreadableCopy, copy_bounded, decode, get_unpacked_name, unpack
@@ -190,5 +191,5 @@ def _open_file(
     except UnreadableCopy as exc:
         raise refuse_source(display, str(exc)) from None
     except OSError as exc:
-        raise refuse_source(display, f"cannot be read ({exc.strerror or exc})") from None
+        raise refuse_source(display, f"cannot be read ({os_error_text(exc)})") from None
     return ManifestFile(copy.path, display, kind), () if copy.note is None else (f"{display}: {copy.note}",)

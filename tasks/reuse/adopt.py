@@ -13,6 +13,7 @@ from tasks.core.atomic_files import link_atomically
 from tasks.core.configuration.sections import OutputSettings
 from tasks.core.errors import BadImage, UnreadableFile
 from tasks.core.records import Job, StoredImage
+from tasks.core.safe_text import os_error_text
 from tasks.reuse.notes import find_other_notes
 from tasks.store.disk import stop_when_full
 from tasks.store.embedding.embed import find_provenance
@@ -103,7 +104,7 @@ def _read(path: Path) -> bytes:
             # One byte more than can be right: a file that grows is not read without end.
             return file.read(MOST_BYTES + 1)
     except OSError as exc:
-        raise UnreadableFile(f"{path}: cannot be read ({exc.strerror})") from None
+        raise UnreadableFile(f"{path}: cannot be read ({os_error_text(exc)})") from None
 
 
 def _prove(data: bytes, recorded: Recorded, name: str, settings: OutputSettings) -> Adopted:

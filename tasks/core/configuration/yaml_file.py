@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from tasks.core.configuration.mistakes import describe_mistake
 from tasks.core.errors import ConfigError
+from tasks.core.safe_text import os_error_text
 from tasks.core.text import locate_byte
 
 Document = TypeVar("Document", bound=BaseModel)
@@ -118,7 +119,7 @@ def _read_text(path: Path, missing: str) -> str:
     except FileNotFoundError:
         raise ConfigError(f"{path}: {missing}") from None
     except OSError as exc:
-        raise ConfigError(f"{path}: cannot be read ({exc.strerror})") from None
+        raise ConfigError(f"{path}: cannot be read ({os_error_text(exc)})") from None
     except UnicodeDecodeError as exc:
         line, byte = locate_byte(exc.object, exc.start)
         command = f"iconv -f cp1252 -t utf-8 {shlex.quote(str(path))}"

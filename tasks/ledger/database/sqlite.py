@@ -197,6 +197,11 @@ def explain_sqlite(exc: OperationalError) -> BatchStopped:
     reason = error_text(exc.orig, most_chars=300)
     if "full" in reason or "disk I/O" in reason:
         return BatchStopped("disk", f"the ledger cannot be written, the disk is full ({reason}); {FULL_DISK_HINT}")
+    if "locked" in reason:
+        return BatchStopped(
+            "ledger",
+            f"Another program holds ledger.db ({reason}). Close it there, then run the same command again.",
+        )
     return BatchStopped(
         "disk",
         f"Cannot use ledger.db ({reason}). Free disk space or check permissions, then run the same command again.",

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from tasks.core.atomic_files import replace_atomically, write_atomically
 from tasks.core.errors import BatchStopped, OutputError, UnreadableFile
 from tasks.core.paths import find_batches, has_ledger, require_folder
+from tasks.core.safe_text import os_error_text
 from tasks.core.text import format_command
 from tasks.store.disk import stop_when_full
 from tasks.store.output.base import File, Output, check_contained, is_contained
@@ -116,7 +117,7 @@ class OutputFolder:
         except FileNotFoundError:
             return None
         except OSError as exc:
-            raise UnreadableFile(f"{self._path / name}: cannot be read ({exc.strerror})") from None
+            raise UnreadableFile(f"{self._path / name}: cannot be read ({os_error_text(exc)})") from None
 
     def has(self, name: str) -> bool:
         """True if it is a file."""

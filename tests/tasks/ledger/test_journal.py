@@ -196,7 +196,9 @@ async def test_an_id_survives_a_group_that_could_not_be_written(
         with sqlite3.connect(tmp_path / "ledger.db", isolation_level=None) as other:
             other.execute("BEGIN IMMEDIATE")
             batch.journal.record_submitted(job, number=1, prediction=PREDICTION, retries=0, now_us=START_US)
-            with pytest.raises(BatchStopped, match="locked"):
+            with pytest.raises(
+                BatchStopped, match=r"Another program holds ledger.db \(database is locked\). Close it there"
+            ):
                 await batch.journal.record_success(
                     job, number=1, prediction=PREDICTION, image=IMAGE, latency_ms=70, now_us=START_US
                 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import os
 import subprocess
@@ -9,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tasks.core.errors import ManifestError
+from tasks.core.configuration.settings import load_settings
+from tasks.core.errors import ConfigError, ManifestError
 from tasks.core.records import Prompt
 from tasks.manifest import open_manifest, plain_copy, read_prompts
 from tasks.manifest.detect import EXTENSIONS
@@ -60,6 +62,23 @@ def test_an_unknown_extension_lists_the_known_ones(tmp_path: Path, name: str) ->
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """The path stands in the message as it was given."""
     assert refused(str(tmp_path / "m.yaml")) == "cannot be read (No such file or directory)"
+
+
+def test_a_file_that_another_program_has_locked_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A share of Windows refuses it for the moment, and nobody can guess that from the system's own words."""
+
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), str(path))
+
+    (tmp_path / "m.txt").write_text("a fox\n")
+    monkeypatch.setattr(Path, "open", refuse)
+    with (
+        pytest.raises(ManifestError, match="another program has locked it; close it there"),
+        open_manifest(str(tmp_path / "m.txt")),
+    ):
+        pass
+    with pytest.raises(ConfigError, match="another program has locked it; close it there"):
+        load_settings(tmp_path / "m.txt")
 
 
 def test_an_empty_folder_is_no_manifest(tmp_path: Path) -> None:
