@@ -22,7 +22,7 @@ from tests.support.surroundings import NO_TELEMETRY, PERSONAL_PREFIXES
 ROOT = Path(__file__).parents[2]
 READ_WHEN_USED = (
     *PERSONAL_PREFIXES,
-    *("BROWSER", "HOME", "PATH", "PYTEST_", "TMPDIR", "TZ"),
+    *("BROWSER", "COLUMNS", "HOME", "PATH", "PYTEST_", "TMPDIR", "TZ"),
     *("EXAMPLE_KEY", "MY_TOKEN", "OTHER_TOKEN"),
     *("RAY_", "TORCH"),  # set by these libraries themselves, once a test has imported them
 )
