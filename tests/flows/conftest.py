@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tasks.orchestration.server.connection import connect, set_quiet_defaults
-from tests.support.forked_process import ForkedProcess, may_fork
+from tests.support.forked_process import IMAGEN, start_python
 from tests.support.services.sharing import share
 from tests.support.started import ending_started, note_started
 from tests.support.waiting import PATIENCE_S
@@ -59,14 +59,12 @@ class Cli:
 
     def start(self, *arguments: str | Path, stdin: int | None = None, session: bool = False) -> subprocess.Popen[str]:
         """Start a command and leave it running; with `session` as a terminal does, whose Ctrl-C its children get too."""
-        code, words = f"{self.before}\nfrom flows.cli import main; main()", [str(argument) for argument in arguments]
-        if may_fork({**os.environ, **self.environ}):
-            return note_started(ForkedProcess(code, words, **self._options(stdin, session=session)))
-        return self.start_program(sys.executable, "-c", code, *words, stdin=stdin, session=session)
+        code, options = f"{self.before}\n{IMAGEN}", self._options(stdin, session=session)
+        return note_started(start_python(code, *arguments, environ=options.pop("env"), **options))
 
     def start_installed(self, *arguments: str) -> subprocess.Popen[str]:
         """Start the installed command, which does not look for packages in the working folder."""
-        return self.start_program(sys.executable, "-P", "-c", "from flows.cli import main; main()", *arguments)
+        return self.start_program(sys.executable, "-P", "-c", IMAGEN, *arguments)
 
     def start_program(self, *command: str, stdin: int | None = None, session: bool = False) -> subprocess.Popen[str]:
         """Start any program in this folder, with these settings, and leave it running."""

@@ -20,10 +20,12 @@ from tests.support.services.keeper import FOLDERS, MARKS, name_service_folder
 from tests.support.surroundings import NO_TELEMETRY, PERSONAL_PREFIXES
 
 ROOT = Path(__file__).parents[2]
+IMAGEN = "from flows.cli import main; main()"
+"""The code of the command line."""
 READ_WHEN_USED = (
     *PERSONAL_PREFIXES,
     *("BROWSER", "COLUMNS", "HOME", "PATH", "PYTEST_", "TMPDIR", "TZ"),
-    *("EXAMPLE_KEY", "MY_TOKEN", "OTHER_TOKEN"),
+    *("ANY_KEY", "C2PA_", "EXAMPLE_KEY", "MY_TOKEN", "OTHER_TOKEN"),
     *("RAY_", "TORCH"),  # set by these libraries themselves, once a test has imported them
 )
 """Prefixes of the variables that nothing reads before a command runs. Prefect's are read when it is found; see `HiddenPrefect`."""
@@ -122,6 +124,25 @@ def _start_server(address: str) -> None:
         environ = {**SERVER_ENVIRON, MARKS: os.environ.get(MARKS, "")}
         process = subprocess.Popen(command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, pass_fds=[orders.fileno()])
     atexit.register(process.wait)  # `atexit` calls it after what is registered later, which ends the connection
+
+
+def start_python(
+    code: str, *arguments: str | Path, environ: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.Popen[str]:
+    """Start a process that runs the code as `python -c` does: forked where that is the same.
+
+    Args:
+        code: Python; it may import this project and its tests.
+        arguments: Its `sys.argv[1:]`.
+        environ: Its whole environment; this process's, and where the project is, unless given.
+        options: Those of `subprocess.Popen`.
+    """
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)} if environ is None else environ
+    words = [str(argument) for argument in arguments]
+    options = {"cwd": Path.cwd(), **options, "env": dict(environ)}
+    if may_fork(environ):
+        return ForkedProcess(code, words, **options)
+    return subprocess.Popen([sys.executable, "-c", code, *words], text=True, **options)
 
 
 def may_fork(environ: Mapping[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""A process that counts attempts for its caps and sends none: `python -m tests.support.reserving OUT CALLER JOBS`.
+"""A process that counts attempts for its caps and sends none: `python -c RESERVING OUT CALLER JOBS CAPS_DATABASE`.
 
 It tells on standard output that they are counted, and waits to be killed.
 """
@@ -24,6 +24,7 @@ from tasks.ledger.journal import Journal
 from tasks.ledger.lock import lock_folder
 from tests.support.factories import make_job, plan_jobs
 
+RESERVING = "from tests.support.reserving import main; main()"
 MOST_MICROS = 4_000
 CAP_IMAGES = 10
 
@@ -57,5 +58,6 @@ async def reserve(out: Path, caller: str, jobs: int, caps_database: str | None) 
         await asyncio.Event().wait()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Do what the arguments say."""
     asyncio.run(reserve(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4] or None))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,8 +24,10 @@ from tasks.ledger.leases import LeaseTerms, SilentJobs, claim, find_silent_jobs,
 from tasks.ledger.lock import require_no_workers
 from tasks.ledger.worker_leases import WorkerLeases
 from tests.support.factories import START_US, FakeClock, make_job, plan_jobs
+from tests.support.forked_process import start_python
 from tests.support.waiting import PATIENCE_S
 from tests.tasks.ledger.conftest import on_disk
+from tests.tasks.ledger.worker import WORKER
 
 ROOT = Path(__file__).parents[3]
 ANNA, BERT = LeaseTerms(owner="anna"), LeaseTerms(owner="bert")
@@ -78,10 +79,8 @@ def test_processes_at_once_get_each_job_exactly_once(out: Path) -> None:
             return {make_job(number).job_id for number in range(300)}
 
     wanted = asyncio.run(plan())
-    command = [sys.executable, "-m", "tests.tasks.ledger.worker", "claim", str(out), "60", "0"]
-    workers = [
-        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)
-    ]
+    pipe = subprocess.PIPE
+    workers = [start_python(WORKER, "claim", out, "60", "0", stdin=pipe, stdout=pipe) for _ in range(3)]
     for worker in workers:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "ready\n"

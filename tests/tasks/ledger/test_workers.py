@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,13 @@ from sqlalchemy import update
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.schema import jobs
 from tests.support.factories import make_job, plan_jobs
+from tests.support.forked_process import start_python
 from tests.support.waiting import PATIENCE_S, eventually
 from tests.tasks.ledger.conftest import on_disk
+from tests.tasks.ledger.worker import WORKER
 
 Start = Callable[[float], subprocess.Popen[str]]
 """Starts a worker, given the seconds that an image takes."""
-ROOT = Path(__file__).parents[3]
 JOBS = 40
 LEASE_S = 3600
 """Longer than any test: a lease ends when the test ends it, however slow the machine is."""
@@ -36,10 +36,8 @@ def start(batch: Path) -> Iterator[Start]:
     workers: list[subprocess.Popen[str]] = []
 
     def start_worker(latency_s: float) -> subprocess.Popen[str]:
-        module = [sys.executable, "-m", "tests.tasks.ledger.worker"]
-        command = [*module, "generate", str(batch), str(LEASE_S), str(latency_s)]
-        pipe = subprocess.PIPE
-        workers.append(subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True))
+        words, pipe = ("generate", batch, str(LEASE_S), str(latency_s)), subprocess.PIPE
+        workers.append(start_python(WORKER, *words, stdout=pipe, stderr=pipe))
         return workers[-1]
 
     yield start_worker

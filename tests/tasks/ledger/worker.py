@@ -1,6 +1,6 @@
 """A worker of a batch as a process: claims a range by leases and brings it to an end, or only claims.
 
-Called as: python -m tests.tasks.ledger.worker generate|claim OUT LEASE_S LATENCY_S
+Called as: python -c WORKER generate|claim OUT LEASE_S LATENCY_S
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tasks.ledger.leases import LeaseTerms, claim, make_owner
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import share_batch
 
+WORKER = "from tests.tasks.ledger.worker import main; main()"
 LAST = 10**6
 PORTION = 7
 
@@ -57,7 +58,3 @@ def main() -> None:
     postgresql.STUCK_S = 2  # a worker that a test stops in a transaction keeps the others waiting for that long
     terms = LeaseTerms(owner=make_owner(), lease_s=float(lease_s), send_margin_s=float(lease_s) / 4)
     asyncio.run(generate(Path(out), terms, float(latency_s)) if what == "generate" else take(Path(out), terms))
-
-
-if __name__ == "__main__":
-    main()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,7 @@ from tasks.usage.push import PushReport, push_folders, push_usage
 from tasks.usage.query import UsageQuery
 from tasks.usage.report import read_groups
 from tests.support.factories import START_US, make_job, open_batch_with
+from tests.support.forked_process import start_python
 from tests.tasks.usage.ledgers import EVERYTHING, keep, make_row, push, rows_in, write_batch
 
 
@@ -244,9 +244,9 @@ def test_first_runs_at_once_share_a_new_file(tmp_path: Path) -> None:
         "from tasks.core.configuration.settings import UsageSettings; "
         "asyncio.run(keep([make_row(int(sys.argv[2]))], UsageSettings(path=sys.argv[1])))"
     )
-    command = [sys.executable, "-c", code, str(tmp_path / "new" / "usage.db")]
-    started = [subprocess.Popen([*command, str(number)], stderr=subprocess.PIPE) for number in range(4)]
-    assert [(process.communicate()[1], process.returncode) for process in started] == [(b"", 0)] * 4
+    path, pipe = tmp_path / "new" / "usage.db", subprocess.PIPE
+    started = [start_python(code, path, str(number), stderr=pipe) for number in range(4)]
+    assert [(process.communicate()[1], process.returncode) for process in started] == [("", 0)] * 4
     with sqlite3.connect(tmp_path / "new" / "usage.db") as db:
         assert db.execute("SELECT count(*) FROM imagen_usage").fetchone() == (4,)
     db.close()

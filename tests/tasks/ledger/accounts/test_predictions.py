@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
-import sys
 import time
 from contextlib import AsyncExitStack
 from itertools import chain
@@ -19,7 +17,9 @@ from tasks.ledger.accounts.place import FILE_NAME, open_registry
 from tasks.ledger.accounts.predictions import Claim
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.runs import get_batch_identity
+from tests.support.forked_process import start_python
 from tests.support.services.postgresql import Postgresql
+from tests.support.waiting import PATIENCE_S
 from tests.tasks.ledger.conftest import begin_on, out, server  # noqa: F401  fixtures
 
 CLAIMING = """
@@ -102,14 +102,11 @@ async def test_processes_never_share_an_id(out: Path) -> None:  # noqa: F811
     """Three batches claim the same 200 ids at once, in processes of their own: each id goes to one of them."""
     async with open_ledger(out, create=True):
         pass
-    command = [sys.executable, "-c", CLAIMING, str(out)]
-    processes = [
-        await asyncio.create_subprocess_exec(*command, str(n), current_account(), stdout=subprocess.PIPE)
-        for n in range(3)
-    ]
-    claimed = [text.split() for text, _ in [await process.communicate() for process in processes]]
+    pipe = subprocess.PIPE
+    processes = [start_python(CLAIMING, out, str(n), current_account(), stdout=pipe) for n in range(3)]
+    claimed = [process.communicate(timeout=PATIENCE_S)[0].split() for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
-    assert sorted(chain.from_iterable(claimed)) == sorted(f"p{n}".encode() for n in range(200))
+    assert sorted(chain.from_iterable(claimed)) == sorted(f"p{n}" for n in range(200))
 
 
 async def test_a_state_folder_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from tasks.report.blind.pairs import Pair, find_pairs, read_candidates
 from tasks.report.blind.server import ComparisonRequest, read_comparison, serve_comparison
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import FakeClock, make_job
+from tests.support.forked_process import IMAGEN, start_python
 from tests.support.services.browser import PHONE_PX, read_errors, resize, wait_for
 from tests.support.services.processes import free_port
 from tests.tasks.report.gallery.batches import succeeded, write_batch
@@ -183,9 +184,8 @@ def test_the_scripts_turn_no_text_into_markup() -> None:
 @contextmanager
 def comparing(one: Path, two: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """`imagen compare --review` in a process of its own; its page's address, and the process."""
-    command = [sys.executable, "-m", "flows", "compare", str(one), str(two), "--review", "--reviewer", "ann", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    with process:
+    words = ("--review", "--reviewer", "ann", *options)
+    with start_python(IMAGEN, "compare", one, two, *words, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         try:
             yield process.stdout.readline().split()[2], process

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from selenium.webdriver import Chrome, Keys
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.verdicts import read_verdicts
 from tests.support.factories import make_job
+from tests.support.forked_process import IMAGEN, start_python
 from tests.support.services.asking import answers
 from tests.support.services.browser import open_page, read_errors, wait_for
 from tests.support.waiting import PATIENCE_S, eventually
@@ -38,9 +38,7 @@ def batch(out: Path) -> Path:
 @contextmanager
 def reviewing(out: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """`imagen review` in a process of its own; its page's address, and the process."""
-    command = [sys.executable, "-m", "flows", "review", str(out), *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    with process:
+    with start_python(IMAGEN, "review", out, *options, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         try:
             yield process.stdout.readline().split()[2], process
@@ -105,8 +103,8 @@ def test_a_page_from_a_file_keeps_verdicts_in_the_browser(browser: Chrome, tmp_p
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_quietly(number: signal.Signals, batch: Path) -> None:
     """Ctrl-C is the way to end a review: exit status 0, and nothing on standard error."""
-    command = [sys.executable, "-m", "flows", "review", str(batch)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with start_python(IMAGEN, "review", batch, stdout=pipe, stderr=pipe) as process:
         assert process.stdout is not None
         address = process.stdout.readline().split()[2]
         # Its address is told a moment before the page is there.

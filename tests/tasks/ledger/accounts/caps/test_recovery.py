@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,8 @@ from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.postgresql_lock import is_held
 from tasks.ledger.database.schema import jobs, runs
 from tests.support.factories import make_job
-from tests.support.reserving import CAP_IMAGES, MOST_MICROS, build_settings, open_counted
+from tests.support.forked_process import start_python
+from tests.support.reserving import CAP_IMAGES, MOST_MICROS, RESERVING, build_settings, open_counted
 from tests.support.services.postgresql import Postgresql
 from tests.support.waiting import eventually_async
 from tests.tasks.ledger.conftest import begin_on, server  # noqa: F401  a fixture
@@ -35,8 +35,8 @@ LEFT = 8
 @contextmanager
 def counting_process(out: Path, caller: str, caps_database: str = "") -> Iterator[subprocess.Popen[str]]:
     """A run that has counted its attempts."""
-    command = [sys.executable, "-m", "tests.support.reserving", str(out), caller, str(LEFT), caps_database]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    words = (out, caller, str(LEFT), caps_database)
+    with start_python(RESERVING, *words, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "counted\n"
