@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,6 +14,7 @@ from typing import BinaryIO
 
 from tasks.core.addresses import hide_secrets
 from tasks.core.safe_text import os_error_text
+from tasks.core.temporary_folder import TemporaryFolder
 from tasks.manifest.detect import EXTENSIONS, TEXT_FORMATS, detect_format, get_named_format
 from tasks.manifest.part_files import find_files, refuse_source
 from tasks.manifest.plain_copy import UnreadableCopy, copy_bounded, decode, get_unpacked_name, unpack
@@ -98,7 +98,7 @@ def open_manifest(
     if (known := _open.get().get(source)) is not None:
         yield replace(known, options=options)
         return
-    with tempfile.TemporaryDirectory(prefix="imagen-") as folder:
+    with TemporaryFolder() as folder:
         manifest = _open_source(source, options, Path(folder), stdin)
         # Known by its source while it is open: standard input and a download cannot be read again.
         token = _open.set({**_open.get(), source: manifest, manifest.source: manifest})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from tasks.core.addresses import hide_secrets, is_cleartext
 from tasks.core.configuration.settings import Settings, load_settings
 from tasks.core.errors import ConfigError
 from tasks.core.paths import locate_config
+from tasks.core.temporary_folder import TemporaryFolder
 from tasks.manifest.remote import fetch, is_remote
 
 _fetched: ContextVar[tuple[str, Settings] | None] = ContextVar("fetched_configuration", default=None)
@@ -65,7 +65,7 @@ def _fetch_settings(place: str) -> Settings:
     # It names the addresses that keys are sent to, so nobody on the way may change it.
     if is_cleartext(place):
         raise ConfigError(f"{shown}: a configuration is fetched over https only")
-    with tempfile.TemporaryDirectory(prefix="imagen-") as folder:
+    with TemporaryFolder() as folder:
         try:
             copies = fetch(place, Path(folder))
         except (OSError, ValueError) as exc:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +16,7 @@ from tasks.core.identity import hash_prompt
 from tasks.core.paths import RUNS_FOLDER
 from tasks.core.records import JobState
 from tasks.core.safe_text import escape_control_characters
+from tasks.core.temporary_folder import TemporaryFolder
 from tasks.core.text import format_command
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.lookup import find_jobs_by_run
@@ -46,7 +46,7 @@ def build_trial(prompt: str, *, samples: int, **request: Any) -> Iterator[RunReq
         ManifestError: The prompt cannot be used. The message names no file, because the user gave none.
     """
     # Removed with the block: the row is in the ledger, and the file is only how it gets there.
-    with tempfile.TemporaryDirectory(prefix="imagen-") as folder:
+    with TemporaryFolder() as folder:
         manifest = Path(folder, "try.jsonl")
         manifest.write_text(json.dumps({"prompt": prompt, "samples": samples}) + "\n", encoding="utf-8")
         try:

@@ -11,13 +11,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlalchemy import RowMapping
 
 from tasks.core.errors import BadImage, ConfigError, ImagenError, UnreadableFile
 from tasks.core.safe_text import error_text
+from tasks.core.temporary_folder import TemporaryFolder
 from tasks.ledger.scores import ScoreRow, Value
 from tasks.metadata.columns import build_plain_row
 from tasks.scores.base import Sample, Score, decode_rgb
@@ -64,7 +64,7 @@ def measure_images(out: Output, scores: Mapping[str, Score], todo: Sequence[Todo
         OutputError: The storage cannot be reached.
     """
     found = Measured()
-    with TemporaryDirectory(prefix="imagen-score-") as folder:
+    with TemporaryFolder() as folder:
         samples = []
         for each in todo:
             try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
@@ -17,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tasks.core.errors import BatchStopped, InputError
 from tasks.core.safe_text import error_text
+from tasks.core.temporary_folder import TemporaryFolder
 from tasks.ledger.database.location import SqliteFile
 from tasks.ledger.database.migrations import bring_up_to_date, read_version, require_known
 from tasks.ledger.database.schema import SCHEMA_VERSION
@@ -70,7 +70,7 @@ async def read_sqlite(place: SqliteFile) -> AsyncIterator[AsyncEngine]:
                     query={"immutable": "1", "uri": "true"},
                 )
             else:
-                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="imagen-"))
+                folder = stack.enter_context(TemporaryFolder())
                 url = URL.create(DRIVER, database=str(_copy(place.path, Path(folder))))
         except OSError as exc:
             raise InputError(f"{place.path}: cannot be read ({exc.strerror})") from None

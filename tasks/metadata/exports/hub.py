@@ -13,12 +13,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tasks.core.errors import InputError, OutputError
 from tasks.core.installation import install_command
 from tasks.core.safe_text import error_text
+from tasks.core.temporary_folder import TemporaryFolder
 from tasks.ledger.database.connect import open_ledger
 from tasks.metadata.exports.card import build_folder_card
 from tasks.metadata.exports.exported import Exported
@@ -70,7 +70,7 @@ async def push_export(
     hub = _open_hub()
     # Before the work: a wrong token is told at once.
     await asyncio.to_thread(_prepare, hub, repository, overwrite=overwrite)
-    with TemporaryDirectory(prefix="imagen-hub-") as temporary:
+    with TemporaryFolder() as temporary:
         folder = Path(temporary, "data set")
         target = folder / PARQUET_NAME if form is ExportFormat.PARQUET else folder
         await asyncio.to_thread(partial(target.parent.mkdir, parents=True, exist_ok=True))

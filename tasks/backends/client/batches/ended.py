@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -16,6 +15,7 @@ from tasks.backends.client.batches.service import ENDED, BatchService
 from tasks.core.clock import Clock
 from tasks.core.errors import BatchStopped, JobError, OutputGone
 from tasks.core.retry import retry_look
+from tasks.core.temporary_folder import TemporaryFolder
 
 
 class EndedBatches:
@@ -102,5 +102,5 @@ class EndedBatches:
         return await asyncio.to_thread(BatchResults, batch, paths)
 
     @cached_property
-    def _folder(self) -> TemporaryDirectory[str]:
-        return TemporaryDirectory(prefix="imagen-batch-")
+    def _folder(self) -> TemporaryFolder:
+        return TemporaryFolder()

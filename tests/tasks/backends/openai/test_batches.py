@@ -12,6 +12,7 @@ import pytest
 
 from tasks.backends.client.batches import results
 from tasks.core.clock import Clock
+from tasks.core.temporary_folder import PREFIX
 from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import count_jobs
 from tests.support.fakes.backends import EVERYTHING, batch_at, generate, make_instance_job, open_backend
@@ -174,7 +175,7 @@ async def test_a_batch_that_was_read_lies_on_disk_no_longer(
     async with batch_at(out, chosen, [make_instance_job(chosen, number) for number in range(9)], clock=SLOWER) as batch:
         await generate_range(batch, *EVERYTHING)
         assert (await count_jobs(batch.engine)).succeeded == 9
-        assert list(tmp_path.glob("imagen-batch-*/*")) == []
+        assert list(tmp_path.glob(f"{PREFIX}*/*")) == []
     assert len(provider.batches) == 3
 
 
