@@ -129,6 +129,19 @@ async def read_job_pages(engine: AsyncEngine) -> AsyncIterator[Sequence[RowMappi
         yield rows
 
 
+async def read_chosen_pages(engine: AsyncEngine, job_ids: Collection[str]) -> AsyncIterator[Sequence[RowMapping]]:
+    """Those of these jobs that `read_job_pages` gives, in the same order."""
+    if len(job_ids) > PAGE_ROWS:
+        async for page in read_job_pages(engine):
+            yield [row for row in page if row["job_id"] in job_ids]
+        return
+    # Up to a page of them is looked up: a few images of a large batch are no reason to read all of it.
+    rows: list[RowMapping] = []
+    for chunk in split_chunks(sorted(job_ids)):
+        rows += await fetch_mappings(engine, SELECT_JOBS.where(jobs.c.withdrawn.is_(False) & jobs.c.job_id.in_(chunk)))
+    yield sorted(rows, key=lambda row: (row["position"], row["job_id"]))
+
+
 async def read_made_pages(engine: AsyncEngine) -> AsyncIterator[Sequence[tuple[str, str]]]:
     """Job id and file name of every image that the last manifest wants, `PAGE_ROWS` at a time."""
     later: ColumnElement[bool] = true()

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.errors import InputError
 from tasks.core.text import format_count
 from tasks.ledger.lookup import SHORTEST_PREFIX
-from tasks.ledger.queries import read_job_pages
+from tasks.ledger.queries import read_chosen_pages, read_job_pages
 from tasks.ledger.scores import parse_kept
 from tasks.metadata.exports.extra_columns import ExtraColumns
 from tasks.metadata.exports.where import RowFilter
@@ -64,12 +64,11 @@ class SelectedJobs:
 
     async def read_pages(self) -> AsyncIterator[Sequence[RowMapping]]:
         """The jobs in manifest order, some at a time."""
-        async for page in read_job_pages(self.engine):
+        pages = read_job_pages(self.engine) if self.chosen is None else read_chosen_pages(self.engine, self.chosen)
+        async for page in pages:
             yield [row for row in page if self._takes(row)]
 
     def _takes(self, row: RowMapping) -> bool:
-        if self.chosen is not None and row["job_id"] not in self.chosen:
-            return False
         return self.takes_not_kept or parse_kept(row["scores"]) is not False
 
 

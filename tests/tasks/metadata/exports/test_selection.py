@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +12,17 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from sqlalchemy import event
 
 from tasks.core.errors import InputError
+from tasks.ledger.database.connect import open_ledger
 from tasks.metadata.exports import where
 from tasks.metadata.exports.export import export_batch
-from tasks.metadata.exports.selection import Selection
+from tasks.metadata.exports.selection import SelectedJobs, Selection
 from tasks.metadata.exports.targets import ExportFormat
 from tasks.report.review.judging import judge_ids
 from tasks.store.output.folder import OutputFolder
-from tests.support.factories import make_job
+from tests.support.factories import make_job, plan_jobs
 from tests.tasks.metadata.exports.conftest import copy_made, make_batch
 
 ROWS: dict[str, dict[str, Any]] = {
@@ -186,3 +189,25 @@ async def test_no_image_and_a_card_of_some_are_errors(chosen_from: Path, tmp_pat
         )
     with pytest.raises(InputError, match="whole batch"):
         await export_batch(OutputFolder(chosen_from), ExportFormat.CARD, None, selection=Selection(verdict="pick"))
+
+
+async def test_few_chosen_images_are_looked_up_and_the_batch_is_not_read_again(out: Path) -> None:
+    """An export or reroll of two images of a large batch asks for these two, and has them in manifest order."""
+    asked: list[tuple[str, tuple[object, ...]]] = []
+    planned = [make_job(number) for number in range(9)]
+    async with open_ledger(out, create=True) as engine:
+        await plan_jobs(engine, planned)
+        event.listen(
+            engine.sync_engine,
+            "before_cursor_execute",
+            lambda _db, _cursor, statement, values, *_rest: asked.append((statement, values)),
+        )
+        wanted = SelectedJobs(engine, frozenset({planned[7].job_id, planned[2].job_id}))
+        found = [row["id"] async for page in wanted.read_pages() for row in page]
+    assert found == ["row-2", "row-7"]
+    [(sql, values)] = [each for each in asked if each[0].startswith("SELECT jobs.")]
+    with sqlite3.connect(out / "ledger.db") as db:
+        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+    db.close()
+    assert "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)" in plan
+    assert "SCAN jobs" not in plan
