@@ -31,8 +31,6 @@ _JPEG_BETWEEN_SCANS = frozenset(bytes([code]) for code in (0xC4, 0xDA, 0xDB, 0xD
 _WEBP_PIXELS = (b"VP8 ", b"VP8L", b"ANMF")
 _GIF_HEADER_BYTES = 13
 _GIF_EXTENSION, _GIF_IMAGE, _GIF_TRAILER = 0x21, 0x2C, 0x3B
-_GIF_CONTROL = b"\xf9"
-"""Label of the extension that announces another image."""
 _MAX_GIF_SUB_BLOCKS = 5 * MAX_CHUNKS
 """A sub-block holds at most 255 bytes, so a GIF of 64 MB has 263,000."""
 _BOX_HEADER_BYTES, _LARGE_BOX_HEADER_BYTES = 8, 16
@@ -122,24 +120,21 @@ def _is_sound_frame(data: bytes, chunk: Chunk, canvas: WebpHeader) -> bool:
 
 
 def _is_whole_gif(data: bytes) -> bool:
-    """Blocks one after the other up to the trailer, which is the last byte; some encoders write none."""
+    """Blocks one after the other up to the trailer, which is the last byte."""
     position, seen = _GIF_HEADER_BYTES + _count_colour_bytes(data, 10), 0
-    has_pixels = is_announced = False
+    has_pixels = False
     while position < len(data):
         kind = data[position]
         if kind == _GIF_TRAILER:
             return has_pixels and position == len(data) - 1
         if kind == _GIF_EXTENSION:
-            is_announced = data[position + 1 : position + 2] == _GIF_CONTROL
             position += 2
         elif kind == _GIF_IMAGE:
-            has_pixels, is_announced = True, False
+            has_pixels = True
             position += 11 + _count_colour_bytes(data, position + 9)
         else:
             return False
         position, seen = _skip_sub_blocks(data, position, seen)
-    if has_pixels and not is_announced and position == len(data):
-        return False  # all that was begun is there
     raise build_bad_image(f"the GIF is cut off after {len(data)} bytes")
 
 
