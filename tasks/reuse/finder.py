@@ -20,7 +20,7 @@ from tasks.ledger.database.location import SqliteFile, find_ledger
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.database.transactions import fetch_rows
 from tasks.ledger.job_rows import job_from_row
-from tasks.reuse.identity import compute_saltless_id
+from tasks.reuse.identity import compute_saltless_id, compute_taken_id
 from tasks.reuse.index import IndexedImage, open_index, open_private_index
 from tasks.reuse.ledgers import UNUSABLE
 from tasks.reuse.options import ReuseOptions
@@ -205,10 +205,13 @@ async def _read_images(engine: AsyncEngine) -> AsyncIterator[list[IndexedImage]]
 def _index_rows(rows: Iterable[Any]) -> Iterable[IndexedImage]:
     for row in rows:
         job = job_from_row(row)
-        without = compute_saltless_id(job, duplicate_number=row.earlier, salt=row.salt)
+        without = own = compute_saltless_id(job, duplicate_number=row.earlier, salt=row.salt)
+        if own is None and row.reused_from is not None:
+            without = compute_taken_id(job, duplicate_number=row.earlier, salt=row.salt)
         if without is not None and row.file_name and row.bytes:
             yield IndexedImage(
                 job_id=job.job_id,
+                is_of_its_salt=own is not None,
                 saltless_id=without,
                 format=job.format,
                 file_name=row.file_name,

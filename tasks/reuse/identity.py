@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tasks.core.identity import SEEDS, build_content, compute_job_id, derive_seed, hash_row
@@ -27,6 +28,15 @@ def compute_saltless_id(job: Job, *, duplicate_number: int, salt: str) -> str | 
     if compute_job_id(row, sample=job.sample, duplicate_number=duplicate_number, salt=salt) != job.job_id:
         return None
     return compute_job_id(row, sample=job.sample, duplicate_number=duplicate_number, salt="")
+
+
+def compute_taken_id(job: Job, *, duplicate_number: int, salt: str) -> str | None:
+    """The same for an image that its batch took from another salt: its seed is that salt's, and its row gave none."""
+    try:
+        given = replace(job, seed=derive_seed(job.job_id))
+    except ValueError:  # its job_id is not even a hash
+        return None
+    return compute_saltless_id(given, duplicate_number=duplicate_number, salt=salt)
 
 
 def _build_content(job: Job) -> dict[str, Any]:

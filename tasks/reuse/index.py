@@ -18,13 +18,13 @@ from tasks.core.memory import split_chunks
 from tasks.core.paths import get_state_folder
 
 FILE_NAME = "reuse.db"
-VERSION = 1
+VERSION = 2
 BUSY_S = 30.0
 """Another run of the same user may be writing its batches."""
 _SCHEMA = f"""
     CREATE TABLE IF NOT EXISTS sources (id INTEGER PRIMARY KEY, address TEXT NOT NULL UNIQUE, signature TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS images (
-        identity BLOB NOT NULL, saltless BLOB NOT NULL, format TEXT NOT NULL, source INTEGER NOT NULL,
+        job BLOB NOT NULL, identity BLOB, saltless BLOB NOT NULL, format TEXT NOT NULL, source INTEGER NOT NULL,
         file_name TEXT NOT NULL, bytes INTEGER NOT NULL);
     CREATE INDEX IF NOT EXISTS images_identity ON images (identity);
     CREATE INDEX IF NOT EXISTS images_saltless ON images (saltless);
@@ -38,6 +38,8 @@ class IndexedImage:
     """An image that a batch had when it was read last."""
 
     job_id: str
+    is_of_its_salt: bool
+    """False for one that its batch took from another salt: only who takes any salt may have it."""
     saltless_id: str
     format: str
     """As it was asked for: another format was another request."""
@@ -69,15 +71,11 @@ class ReuseIndex:
         """Put a batch's images in place of what was known of it; `images` comes in pages."""
         # Collected outside of the transaction: a large ledger must not keep other runs waiting.
         self._db.execute(
-            "CREATE TEMP TABLE fresh (identity BLOB, saltless BLOB, format TEXT, file_name TEXT, bytes INTEGER)"
+            "CREATE TEMP TABLE fresh (job BLOB, identity BLOB, saltless BLOB, format TEXT, file_name TEXT, bytes INTEGER)"
         )
         try:
             async for page in images:
-                rows = [
-                    (bytes.fromhex(it.job_id), bytes.fromhex(it.saltless_id), it.format, it.file_name, it.bytes)
-                    for it in page
-                ]
-                self._db.executemany("INSERT INTO fresh VALUES (?, ?, ?, ?, ?)", rows)
+                self._db.executemany("INSERT INTO fresh VALUES (?, ?, ?, ?, ?, ?)", map(_build_row, page))
             with self._transaction():
                 return self._put_source(address, signature)
         finally:
@@ -89,13 +87,14 @@ class ReuseIndex:
         for chunk in split_chunks(sorted(ids)):
             marks = ", ".join("?" * len(chunk))
             rows = self._db.execute(
-                f"SELECT identity, saltless, format, source, file_name, bytes FROM images WHERE {key} IN ({marks})",  # noqa: S608  marks only
+                f"SELECT job, identity, saltless, format, source, file_name, bytes FROM images WHERE {key} IN ({marks})",  # noqa: S608  marks only
                 [bytes.fromhex(name) for name in chunk],
             )
-            for identity, without, form, source, file_name, size in rows:
+            for job, identity, without, form, source, file_name, size in rows:
                 if source in sources:
                     image = IndexedImage(
-                        job_id=identity.hex(),
+                        job_id=job.hex(),
+                        is_of_its_salt=identity is not None,
                         saltless_id=without.hex(),
                         format=form,
                         file_name=file_name,
@@ -119,8 +118,8 @@ class ReuseIndex:
         [number] = self._db.execute("SELECT id FROM sources WHERE address = ?", (address,)).fetchone()
         self._db.execute("DELETE FROM images WHERE source = ?", (number,))
         self._db.execute(
-            "INSERT INTO images (identity, saltless, format, source, file_name, bytes)"
-            " SELECT identity, saltless, format, ?, file_name, bytes FROM fresh",
+            "INSERT INTO images (job, identity, saltless, format, source, file_name, bytes)"
+            " SELECT job, identity, saltless, format, ?, file_name, bytes FROM fresh",
             (number,),
         )
         return int(number)
@@ -134,6 +133,12 @@ class ReuseIndex:
         except BaseException:
             self._db.execute("ROLLBACK")
             raise
+
+
+def _build_row(image: IndexedImage) -> tuple[bytes, bytes | None, bytes, str, str, int]:
+    job = bytes.fromhex(image.job_id)
+    identity = job if image.is_of_its_salt else None
+    return job, identity, bytes.fromhex(image.saltless_id), image.format, image.file_name, image.bytes
 
 
 @contextmanager

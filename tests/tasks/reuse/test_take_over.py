@@ -174,6 +174,18 @@ def test_another_salt_is_taken_only_when_asked_for(shop: Workshop) -> None:
     assert seeds[0] == seeds[2] != seeds[1]
 
 
+def test_an_image_of_another_salt_is_taken_on(shop: Workshop) -> None:
+    """The batch that took it is a source for any salt as every batch is, and none for those who want its own salt alone."""
+    shop.reuse("b", salt="tonight", reuse_any_salt=True)
+    shutil.rmtree(shop.folder / "a")
+    source = [str(shop.folder / "b")]
+    assert shop.run("c", *PROMPTS, salt="tonight", reuse=source).counts.reused == 0
+    taken = shop.run("d", *PROMPTS, salt="tomorrow", reuse=source, reuse_any_salt=True)
+    assert (taken.counts.reused, taken.counts.cost_micros) == (len(PROMPTS), 0)
+    seeds = [sorted(ledger(shop.folder / name, "SELECT prompt, seed FROM jobs")) for name in ("b", "d")]
+    assert seeds[0] == seeds[1]
+
+
 def test_a_killed_run_goes_on_and_keeps_looking_there(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed with the files in place and no row written: a resume without options takes the same images for nothing."""
 
