@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tasks.core.memory import split_chunks
 from tasks.core.records import ENDED_STATES, NO_IMAGE_STATES, JobState
 from tasks.ledger.database.schema import attempts, jobs, runs
 from tasks.ledger.database.transactions import execute, fetch_mappings, fetch_rows
@@ -16,6 +17,8 @@ AttemptKey = tuple[str, int]
 """Of an attempt: job_id and number."""
 FIRST_CALL = 1_000_000
 """Number of the first attempt of a job that is no image: judges ask about it. No job has so many paid attempts."""
+KEYS_AT_ONCE = 20_000
+"""Pending attempts that are listed for several pages, in some 6 MB. A server whose statistics are old reads its whole table for each list."""
 CHANGED = 0
 """`usage_pushed_at_us` of an attempt whose row is in the sink as it was before the attempt ended anew."""
 
@@ -29,42 +32,57 @@ async def read_usage_pages(
 
     The caller is that of the run in which the attempt began. Runs of one folder never overlap, so that run paid.
     """
-    key = tuple_(attempts.c.job_id, attempts.c.number)
     # Images first: each look for them would otherwise read again all failures that cost nothing and have no row.
     for states in ((JobState.SUCCEEDED,), NO_IMAGE_STATES):
-        pending = _select_pending(states).limit(size)
-        # `without` grows while this runs: rows that the sink refuses would be read for ever.
-        while rows := await fetch_mappings(engine, pending.where(key.not_in(list(without)))):
-            yield rows
+        while keys := await _list_pending(engine, states, without):
+            has_any = False
+            for chunk in split_chunks(keys, size):
+                wanted = set(chunk).difference(without)
+                these_jobs = attempts.c.job_id.in_({job_id for job_id, _ in chunk})
+                rows = await fetch_mappings(engine, _SELECT_ROWS.where(these_jobs))
+                if page := [row for row in rows if (row["job_id"], row["number"]) in wanted and row["state"] in states]:
+                    has_any = True
+                    yield page
+            if not has_any:
+                break  # attempts without a job, in a damaged ledger
 
 
-def _select_pending(states: Iterable[JobState]) -> Select[Any]:
+async def _list_pending(
+    engine: AsyncEngine, states: Iterable[JobState], without: Collection[AttemptKey]
+) -> list[AttemptKey]:
+    key = tuple_(attempts.c.job_id, attempts.c.number)
+    # `without` grows while rows are pushed: those that the sink refuses would be read for ever.
+    left = _is_pending(states) & key.not_in(list(without))
+    found = await fetch_rows(engine, select(attempts.c.job_id, attempts.c.number).where(left).limit(KEYS_AT_ONCE))
+    return [(job_id, number) for job_id, number in found]
+
+
+def _select_rows() -> Select[Any]:
     began = runs.c.started_at_us <= attempts.c.started_at_us
     caller, deployment = (
         select(column).where(began).order_by(runs.c.number.desc()).limit(1).scalar_subquery()
         for column in (runs.c.caller, runs.c.deployment)
     )
-    return (
-        select(
-            attempts.c.job_id,
-            attempts.c.number,
-            attempts.c.state,
-            attempts.c.started_at_us,
-            attempts.c.ended_at_us,
-            attempts.c.latency_ms,
-            attempts.c.cost_micros,
-            # The attempt's backend was paid; the job may have gone on to another.
-            attempts.c.backend,
-            jobs.c.backend.label("job_backend"),
-            jobs.c.model,
-            jobs.c.seed,
-            jobs.c.prompt,
-            caller.label("caller"),
-            deployment.label("deployment"),
-        )
-        .join(jobs, jobs.c.job_id == attempts.c.job_id)
-        .where(_is_pending(states))
-    )
+    return select(
+        attempts.c.job_id,
+        attempts.c.number,
+        attempts.c.state,
+        attempts.c.started_at_us,
+        attempts.c.ended_at_us,
+        attempts.c.latency_ms,
+        attempts.c.cost_micros,
+        # The attempt's backend was paid; the job may have gone on to another.
+        attempts.c.backend,
+        jobs.c.backend.label("job_backend"),
+        jobs.c.model,
+        jobs.c.seed,
+        jobs.c.prompt,
+        caller.label("caller"),
+        deployment.label("deployment"),
+    ).join(jobs, jobs.c.job_id == attempts.c.job_id)
+
+
+_SELECT_ROWS = _select_rows()
 
 
 async def mark_pushed(engine: AsyncEngine, rows: Sequence[RowMapping], *, now_us: int) -> None:

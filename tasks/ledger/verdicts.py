@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from sqlalchemy import RowMapping, Select, case, func, insert, select
+from sqlalchemy import Label, RowMapping, Select, case, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.memory import split_chunks
@@ -47,21 +48,33 @@ class Verdict:
     at_us: int
 
 
+# Two reviewers may judge in the same microsecond; the name makes the order the same every time.
+_LAST_FIRST = (verdicts.c.at_us.desc(), verdicts.c.reviewer)
+
+
 def _rank(*partition: str) -> Select[tuple[object, ...]]:
     """The rows with their number, the last judgement of each partition first."""
-    # Two reviewers may judge in the same microsecond; the name makes the order the same every time.
-    order = (verdicts.c.at_us.desc(), verdicts.c.reviewer)
-    place = func.row_number().over(partition_by=[verdicts.c[name] for name in partition], order_by=order)
+    place = func.row_number().over(partition_by=[verdicts.c[name] for name in partition], order_by=_LAST_FIRST)
     return select(verdicts, place.label("place"))
 
 
 _ranked = _rank("job_id").subquery()
-# A subquery, so that every reader of jobs gets the judgement in one pass.
 _effective = select(_ranked).where(_ranked.c.place == 1).subquery()
-SELECT_JOBS = select(jobs, _effective.c.verdict, _effective.c.rating, _effective.c.note, SCORES).outerjoin(
+
+
+def _select_last(name: str) -> Label[Any]:
+    """Column of `jobs`: a value of the judgement that counts."""
+    # For each row alone, by the primary key, as its scores: a join would rank the whole table for every page of jobs.
+    mine = select(verdicts.c[name]).where(verdicts.c.job_id == jobs.c.job_id).order_by(*_LAST_FIRST).limit(1)
+    return mine.correlate(jobs).scalar_subquery().label(name)
+
+
+SELECT_JOBS = select(jobs, _select_last("verdict"), _select_last("rating"), _select_last("note"), SCORES)
+"""Jobs with the judgement that counts and the scores of their images."""
+SELECT_VERDICTS = select(jobs.c.reused_from, _effective.c.verdict).outerjoin(
     _effective, _effective.c.job_id == jobs.c.job_id
 )
-"""Jobs with the judgement that counts and the scores of their images."""
+"""Jobs with the verdict that counts, for sums over a whole batch: all judgements are ranked, once."""
 
 
 async def record_verdicts(engine: AsyncEngine, judged: Sequence[Verdict]) -> None:

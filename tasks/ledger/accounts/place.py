@@ -85,7 +85,7 @@ async def open_state_folder(*, is_durable: bool = False) -> LedgerWriter:
     return build_sqlite_writer(await asyncio.to_thread(_make_file, get_accounts_file()), is_durable=is_durable)
 
 
-def build_sqlite_writer(path: Path, *, is_durable: bool = False) -> LedgerWriter:
+def build_sqlite_writer(path: Path, *, is_durable: bool = False) -> SqliteWriter:
     """Writes to a file of these tables."""
     return SqliteWriter(
         URL.create("sqlite", database=str(path)),

@@ -18,7 +18,7 @@ from tasks.ledger.database.location import SqliteFile, find_ledger
 from tasks.ledger.database.schema import attempts, jobs
 from tasks.ledger.database.transactions import fetch_rows
 from tasks.ledger.runs import get_batch_identity
-from tasks.ledger.verdicts import SELECT_JOBS
+from tasks.ledger.verdicts import SELECT_VERDICTS
 from tasks.store.output import parse_output
 from tasks.usage.push import read_models
 from tasks.usage.rows import build_batch_name, get_identity_digits
@@ -121,7 +121,8 @@ async def _read_facts(engine: AsyncEngine, name: str, since_us: int) -> BatchFac
     money = select(
         func.coalesce(func.sum(attempts.c.cost_micros), 0), func.count() - func.count(attempts.c.cost_micros)
     )
-    judged = SELECT_JOBS.where((jobs.c.state == JobState.SUCCEEDED) & (jobs.c.completed_at_us >= since_us)).subquery()
+    made_since = (jobs.c.state == JobState.SUCCEEDED) & (jobs.c.completed_at_us >= since_us)
+    judged = SELECT_VERDICTS.where(made_since).subquery()
     images = select(
         func.count(),
         func.count(judged.c.reused_from),

@@ -11,7 +11,7 @@ from tasks.core.caps.cap import Payer
 from tasks.core.memory import split_chunks
 from tasks.core.records import JobState
 from tasks.ledger.accounts.caps.charges import Charger, Key, Settlement, write_entries
-from tasks.ledger.accounts.caps.schema import OPEN, SETTLED, charges
+from tasks.ledger.accounts.caps.schema import OPEN, PENDING, charges
 from tasks.ledger.accounts.predictions import batches
 from tasks.ledger.database.schema import attempts
 
@@ -21,7 +21,7 @@ Ends = Mapping[Key, tuple[str, int | None]]
 
 def find_unsettled(db: Connection, batch: str) -> list[dict[str, Any]]:
     """The charges of a batch that have no known cost."""
-    mine = (charges.c.batch == batch) & (charges.c.state != SETTLED)
+    mine = (charges.c.batch == batch) & charges.c.state.in_(PENDING)
     return [dict(row) for row in db.execute(select(charges).where(mine)).mappings()]
 
 
