@@ -88,7 +88,8 @@ class Results:
     def list_machines(self) -> dict[str, list[str]]:
         """The parts that were measured on each machine, that of the newest figures first."""
         parts: dict[str, list[str]] = {}
-        for row in sorted(self.rows, key=lambda row: row.date, reverse=True):
+        # Of one day, what was measured last stands last: `with_part` puts it there.
+        for row in sorted(self.rows, key=lambda row: row.date)[::-1]:
             found = parts.setdefault(row.machine, [])
             found += [] if row.part in found else [row.part]
         return parts

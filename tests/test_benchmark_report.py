@@ -134,3 +134,10 @@ def test_the_document_is_that_of_the_figures() -> None:
     """Nobody has written a figure by hand: docs/benchmarks.md is what the kept figures give."""
     found = results.load(ROOT / "docs" / "benchmarks.json")
     assert build_document(found) == (ROOT / "docs" / "benchmarks.md").read_text()
+
+
+def test_the_newest_figures_name_their_machine_first(measured: Results) -> None:
+    """Of the parts that were measured on one day, the first sentence is about the last one."""
+    last = Row(part=floor.PART, case=LONG, subject=STEPS[-1], figures={f: [16.0] for f in FIGURES}, machine="a new one")
+    text = build_document(measured.with_part([last]))
+    assert f"Measured on a new one. Measured before ({CONTENDERS_PART}): two cores." in text
