@@ -20,7 +20,7 @@ from flows.cli_support.help import GROUPS, GroupedCommands, SingleUseCommand
 from flows.cli_support.streams import cut_off, flush_output, is_unread, prepare_streams
 from tasks.core.errors import ImagenError, InputError
 from tasks.core.safe_text import escape_lines
-from tasks.core.text import locate_byte
+from tasks.core.text import TO_UTF_8, locate_byte
 
 # A failure of ours may have happened anywhere: what is in the ledger goes on with `imagen resume`, hence 3 and not 1.
 INTERNAL_ERROR_STATUS = 3
@@ -155,4 +155,4 @@ def _explain_bad_text(data: bytes, exc: UnicodeEncodeError) -> str:
     line, byte = locate_byte(data, len(exc.object[: exc.start].encode()))
     where = f"{byte} of line {line}" if b"\n" in data else byte
     shown = data.decode(errors="backslashreplace")
-    return f"{shown}: is not UTF-8 ({where}). Convert a text, as with `iconv -f cp1252 -t utf-8`, and rename a file."
+    return f"{shown}: is not UTF-8 ({where}). Convert a text, as with `{TO_UTF_8}`, and rename a file."

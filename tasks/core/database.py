@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, unquote
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy import Connection, Table
     from sqlalchemy.dialects import postgresql, sqlite
 
@@ -159,6 +161,11 @@ def is_ending(exc: BaseException | None) -> bool:
     for that would load the driver.
     """
     return type(exc).__name__ == "InternalClientError"
+
+
+def list_sqlite_files(path: Path) -> tuple[Path, Path, Path]:
+    """The files of a SQLite database: itself, its log and the index of that; the last two may be missing."""
+    return path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
 
 
 def build_insert(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:

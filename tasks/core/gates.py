@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from tasks.core.configuration.mistakes import describe_mistake
+from tasks.core.configuration.mistakes import describe_first_mistake
 from tasks.core.errors import ConfigError
 from tasks.core.judge import JudgeSettings
 from tasks.core.money import to_micros
@@ -62,8 +62,7 @@ def check_gates(values: Mapping[str, Any]) -> Gates:
     try:
         return Gates.model_validate(dict(values))
     except ValidationError as exc:
-        first = exc.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {describe_mistake(first)}") from None
+        raise ValueError(describe_first_mistake(exc)) from None
 
 
 def merge_gates(*layers: Mapping[str, Any]) -> Gates:
@@ -113,10 +112,15 @@ def find_score(result: str, known: Iterable[str]) -> str | None:
     return max(found, key=len, default=None)
 
 
+def list_judge_prices(gates: Gates, judges: Mapping[str, JudgeSettings]) -> dict[str, int]:
+    """The most that each judge of one image costs, in millionths of a dollar."""
+    # Asked for each job of a plan, and most have no judges.
+    return {name: to_micros(judges[name].price_usd) or 0 for name in list_judges(gates, judges)} if judges else {}
+
+
 def sum_judge_prices(gates: Gates, judges: Mapping[str, JudgeSettings]) -> int:
     """The most that the judges of one image cost, in millionths of a dollar."""
-    # Asked for each job of a plan, and most have no judges.
-    return sum(to_micros(judges[name].price_usd) or 0 for name in list_judges(gates, judges)) if judges else 0
+    return sum(list_judge_prices(gates, judges).values())
 
 
 def list_judges(gates: Gates, judges: Iterable[str]) -> list[str]:

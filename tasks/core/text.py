@@ -19,6 +19,10 @@ def format_count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+TO_UTF_8 = "iconv -f cp1252 -t utf-8"
+"""The start of a command that converts a file of Windows."""
+
+
 def locate_byte(data: bytes, at: int) -> tuple[int, str]:
     """The line of a byte that is not UTF-8, and the byte with its column in words; both count from 1, columns in characters."""
     before = data[:at].removeprefix(codecs.BOM_UTF8)

@@ -37,10 +37,7 @@ async def read_usage_pages(
         while keys := await _list_pending(engine, states, without):
             has_any = False
             for chunk in split_chunks(keys, size):
-                wanted = set(chunk).difference(without)
-                these_jobs = attempts.c.job_id.in_({job_id for job_id, _ in chunk})
-                rows = await fetch_mappings(engine, _SELECT_ROWS.where(these_jobs))
-                if page := [row for row in rows if (row["job_id"], row["number"]) in wanted and row["state"] in states]:
+                if page := await _fetch_rows(engine, set(chunk).difference(without), states):
                     has_any = True
                     yield page
             if not has_any:
@@ -55,6 +52,13 @@ async def _list_pending(
     left = _is_pending(states) & key.not_in(list(without))
     found = await fetch_rows(engine, select(attempts.c.job_id, attempts.c.number).where(left).limit(KEYS_AT_ONCE))
     return [(job_id, number) for job_id, number in found]
+
+
+async def _fetch_rows(
+    engine: AsyncEngine, keys: Collection[AttemptKey], states: Iterable[JobState]
+) -> list[RowMapping]:
+    rows = await fetch_mappings(engine, _SELECT_ROWS.where(attempts.c.job_id.in_({job_id for job_id, _ in keys})))
+    return [row for row in rows if (row["job_id"], row["number"]) in keys and row["state"] in states]
 
 
 def _select_rows() -> Select[Any]:

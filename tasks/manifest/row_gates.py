@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tasks.core.configuration.mistakes import describe_mistake
+from tasks.core.configuration.mistakes import describe_first_mistake
 from tasks.core.gates import MOST_EXPRESSION_CHARS, Gates, KeepBest, dump_layer, list_words, merge_gates
 from tasks.core.identity import to_canonical_json
 
@@ -39,8 +39,7 @@ def parse_keep(value: Any) -> dict[str, Any]:
     try:
         KeepBest.model_validate({"by": "any", **parsed})
     except ValidationError as exc:
-        first = exc.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {describe_mistake(first)}") from None
+        raise ValueError(describe_first_mistake(exc)) from None
     return parsed
 
 

@@ -14,9 +14,8 @@ from tasks.backends import require_ready
 from tasks.backends.ended_models import describe_model_end
 from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ManifestError
-from tasks.core.gates import Gates, dump_layer, list_judges, merge_gates
+from tasks.core.gates import Gates, dump_layer, list_judge_prices, merge_gates
 from tasks.core.judge import JudgeSettings
-from tasks.core.money import to_micros
 from tasks.core.records import PlannedJob, Problem
 from tasks.core.text import format_count
 from tasks.manifest import Findings, Manifest, read_prompts
@@ -74,11 +73,12 @@ class PlanReport:
 
     def share_judging(self, jobs: int) -> Shares:
         """The part of the judges' calls that so many of the jobs take."""
-        # Rounded up: rows with rules of their own may differ in what their judges cost.
-        return {
-            key: Share(*(-(-amount * jobs // max(1, self.jobs)) for amount in (share.jobs, share.micros)))
-            for key, share in self.judging.items()
-        }
+
+        def take(amount: int) -> int:
+            # Rounded up: rows with rules of their own may differ in what their judges cost.
+            return -(-amount * jobs // max(1, self.jobs))
+
+        return {key: Share(jobs=take(share.jobs), micros=take(share.micros)) for key, share in self.judging.items()}
 
 
 def check_manifest(
@@ -206,13 +206,10 @@ class _Tally:
 
     def _add_judges(self, gates: Gates) -> int:
         """Count the calls about one image; gives the most that they cost."""
-        total_micros = 0
-        for name in list_judges(gates, self._judges) if self._judges else ():
-            judge = self._judges[name]
-            most_micros = to_micros(judge.price_usd) or 0
-            self._judging[name, judge.model].add(most_micros)
-            total_micros += most_micros
-        return total_micros
+        prices = list_judge_prices(gates, self._judges)
+        for name, most_micros in prices.items():
+            self._judging[name, self._judges[name].model].add(most_micros)
+        return sum(prices.values())
 
     def report(self, settings: Settings) -> PlanReport:
         if not self._problem_count and not self._jobs:

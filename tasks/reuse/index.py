@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.core.database import list_sqlite_files
 from tasks.core.errors import InputError
 from tasks.core.memory import split_chunks
 from tasks.core.paths import get_state_folder
@@ -207,5 +208,5 @@ def _check(db: sqlite3.Connection) -> None:
 
 
 def _remove(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    for file in list_sqlite_files(path):
+        file.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from tasks.core.errors import BadImage, Rejected
 from tasks.core.identity import hash_text
 from tasks.core.records import Job, ReferenceImage
+from tasks.core.safe_text import os_error_text
 from tasks.store.chunks import detect_format
 from tasks.store.structure import is_proven_whole
 
@@ -46,7 +47,9 @@ def find_reference(text: str, base: Path) -> ReferenceImage:
         # Time and size are the cache's key: a file that changes is read again.
         return ReferenceImage(str(path), _hash_file(path, state.st_mtime_ns, state.st_size))
     except OSError as exc:
-        raise ValueError(f"{text!r} cannot be read ({exc.strerror}); a path is relative to the manifest") from None
+        raise ValueError(
+            f"{text!r} cannot be read ({os_error_text(exc)}); a path is relative to the manifest"
+        ) from None
     except RuntimeError:
         raise ValueError(
             f"{text!r} begins with a user who has no home here; a file beside the manifest is ./~..."
@@ -106,7 +109,7 @@ def read_reference(reference: ReferenceImage) -> bytes:
         data = path.read_bytes()
     except OSError as exc:
         # Its name alone: the message goes into tables and pages, which travel, and folders tell of people.
-        raise Rejected(f"{path.name} cannot be read ({exc.strerror})", kind="input_image") from None
+        raise Rejected(f"{path.name} cannot be read ({os_error_text(exc)})", kind="input_image") from None
     # Another image would be paid for under the identity of the planned one.
     if hashlib.sha256(data).hexdigest() != reference.sha256:
         raise Rejected(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 _MAPPING = "settings by their names, as {name: value}"
 _WANTED = {
     "model_type": _MAPPING,
@@ -30,6 +32,12 @@ def describe_mistake(error: Mapping[str, Any]) -> str:
     if error["type"] == "invalid_key" or error["loc"][-1:] == ("[key]",):
         return "this name must be a text; put it in quotes"
     return f"must be {wanted}, not {describe_value(error['input'])}"
+
+
+def describe_first_mistake(exc: ValidationError) -> str:
+    """The first error of a model, behind the name of its field."""
+    first = exc.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {describe_mistake(first)}"
 
 
 def require_texts(value: Any) -> Any:

@@ -17,14 +17,15 @@ from pydantic import BaseModel, ValidationError
 from tasks.core.configuration.mistakes import describe_mistake
 from tasks.core.errors import ConfigError
 from tasks.core.safe_text import os_error_text
-from tasks.core.text import locate_byte
+from tasks.core.text import TO_UTF_8, locate_byte
 
 Document = TypeVar("Document", bound=BaseModel)
 
 MOST_NODES = 100_000
 """In one file, aliases followed: no configuration is that large, an alias bomb is."""
 MOST_CHARS = 4_000_000
-MOST_CHARACTER_BYTES = 4
+MOST_BYTES = 4 * MOST_CHARS
+"""A character of UTF-8 has four bytes at most."""
 MERGE = "tag:yaml.org,2002:merge"
 MISFITS = (ArithmeticError, AttributeError, LookupError, TypeError)
 """Errors of PyYAML at `!!int ""`, `!!bool x` and the like."""
@@ -114,15 +115,15 @@ def walk_nodes(node: yaml.Node) -> Iterator[yaml.Node]:
 def _read_text(path: Path, missing: str) -> str:
     try:
         with path.open("rb") as file:  # a device may have no end
-            data = file.read(MOST_CHARS * MOST_CHARACTER_BYTES + 1)
-        text = data.decode("utf-8-sig", "strict" if len(data) <= MOST_CHARS * MOST_CHARACTER_BYTES else "ignore")
+            data = file.read(MOST_BYTES + 1)
+        text = data.decode("utf-8-sig", "strict" if len(data) <= MOST_BYTES else "ignore")
     except FileNotFoundError:
         raise ConfigError(f"{path}: {missing}") from None
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read ({os_error_text(exc)})") from None
     except UnicodeDecodeError as exc:
         line, byte = locate_byte(exc.object, exc.start)
-        command = f"iconv -f cp1252 -t utf-8 {shlex.quote(str(path))}"
+        command = f"{TO_UTF_8} {shlex.quote(str(path))}"
         raise ConfigError(f"{path}:{line}: is not UTF-8 ({byte}); convert it, as with `{command}`") from None
     if len(text) > MOST_CHARS:
         raise ConfigError(f"{path}: is longer than {MOST_CHARS:,} characters; is it a configuration?")

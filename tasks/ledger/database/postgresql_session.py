@@ -1,4 +1,4 @@
-"""What a ledger needs of its connection: its schema, and no limits of time that were set for other programs."""
+"""New connections made fit for a ledger: its schema, and no limits of time that were set for other programs."""
 
 from __future__ import annotations
 

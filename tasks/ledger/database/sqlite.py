@@ -15,7 +15,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tasks.core.errors import BatchStopped, InputError
-from tasks.core.safe_text import error_text
+from tasks.core.safe_text import error_text, os_error_text
 from tasks.core.temporary_folder import TemporaryFolder
 from tasks.ledger.database.location import SqliteFile
 from tasks.ledger.database.migrations import bring_up_to_date, read_version, require_known
@@ -73,7 +73,7 @@ async def read_sqlite(place: SqliteFile) -> AsyncIterator[AsyncEngine]:
                 folder = stack.enter_context(TemporaryFolder())
                 url = URL.create(DRIVER, database=str(_copy(place.path, Path(folder))))
         except OSError as exc:
-            raise InputError(f"{place.path}: cannot be read ({exc.strerror})") from None
+            raise InputError(f"{place.path}: cannot be read ({os_error_text(exc)})") from None
         engine = create_async_engine(url)
         event.listen(engine.sync_engine, "connect", lambda connection, _record: prepare_connection(connection))
         try:

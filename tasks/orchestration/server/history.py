@@ -9,12 +9,13 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from tasks.core.database import list_sqlite_files
 
 KEPT = timedelta(days=30)
 """`imagen resume --flow-run` and the server's database know runs of this age."""
@@ -25,7 +26,6 @@ MOST_S = 5.0
 TIMEOUT_S = 10.0
 AGAIN_S = 0.1
 DATABASES = "prefect-*.db"
-SIDE_FILES = ("-wal", "-shm")
 
 
 def forget_old_runs(api_url: str, now: datetime) -> int:
@@ -43,16 +43,10 @@ def remove_old_databases(folder: Path, current: Path, now: datetime) -> None:
     """Remove databases of other versions of Prefect that nobody has written to for so long."""
     oldest_s = (now - KEPT).timestamp()
     for database in folder.glob(DATABASES):
-        files = [path for path in _list_files(database) if path.exists()]
+        files = [path for path in list_sqlite_files(database) if path.exists()]
         if database != current and all(path.stat().st_mtime < oldest_s for path in files):
             for path in files:
                 path.unlink(missing_ok=True)
-
-
-def _list_files(database: Path) -> Iterator[Path]:
-    yield database
-    for suffix in SIDE_FILES:
-        yield database.with_name(database.name + suffix)
 
 
 class _Api:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, event, insert, text, update
+from sqlalchemy import insert, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.caps.cap import CapSettings
@@ -32,6 +28,7 @@ from tasks.ledger.runs import RunStart, begin_run
 from tasks.ledger.usage import mark_pushed, read_usage_pages
 from tasks.ledger.verdicts import Verdict, record_verdicts
 from tests.support.factories import START_US, make_job, plan_jobs
+from tests.support.query_plans import explaining
 from tests.support.services.postgresql import Postgresql
 
 ROWS = 3_000
@@ -40,31 +37,6 @@ CHARGE = {
     "batch": "b", "number": 1, "owner": "o", "caller": "c", "backend": "k", "model": "m", "micros": 1, "images": 1,
     "at_us": START_US,
 }  # fmt: skip
-
-
-@contextmanager
-def explaining(engine: AsyncEngine | Engine) -> Iterator[list[str]]:
-    """Collect the plan of each query of the block, at the moment when it runs."""
-    plans: list[str] = []
-    sync_engine = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
-    explain = "EXPLAIN QUERY PLAN " if sync_engine.dialect.name == "sqlite" else "EXPLAIN "
-
-    def note(db: Connection, _cursor: Any, statement: str, values: Any, _context: Any, many: bool) -> None:  # noqa: FBT001  as SQLAlchemy calls it
-        if statement.lstrip().startswith(("SELECT", "UPDATE")) and not many:
-            rows = db.exec_driver_sql(explain + statement, values).all()
-            plans.append("\n".join(" ".join(map(str, row)) for row in rows))
-
-    event.listen(sync_engine, "before_cursor_execute", note)
-    try:
-        yield plans
-    finally:
-        event.remove(sync_engine, "before_cursor_execute", note)
-
-
-def reads_whole(plan: str, *tables: str) -> bool:
-    """True where a plan reads every row of one of these tables."""
-    names = "|".join(tables)
-    return bool(re.search(rf"Seq Scan on ({names})\b|SCAN (TABLE )?(main\.)?({names})\b|WindowAgg|MATERIALIZE", plan))
 
 
 async def fill(engine: AsyncEngine) -> None:
@@ -96,7 +68,7 @@ async def test_pages_of_jobs_look_up_their_verdicts(out: Path) -> None:
             pages = [page async for page in read_job_pages(engine)]
     assert {row["verdict"] for page in pages for row in page} == {"pick"}
     assert len(plans) > 1
-    assert not [plan for plan in plans if reads_whole(plan, "verdicts")]
+    assert not [plan for plan in plans if plan.reads_whole("verdicts")]
 
 
 async def test_pages_of_usage_rows_are_found_by_their_keys(out: Path) -> None:
@@ -113,7 +85,7 @@ async def test_pages_of_usage_rows_are_found_by_their_keys(out: Path) -> None:
                 if pages == 5:
                     break
     assert pushed == 50
-    assert len([plan for plan in plans if reads_whole(plan, "attempts", "jobs")]) <= 1
+    assert len([plan for plan in plans if plan.reads_whole("attempts", "jobs")]) <= 1
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -135,7 +107,7 @@ async def test_pending_charges_are_found_among_settled_ones(counts: SqliteWriter
     with explaining(counts.engine) as plans:
         await counts.write(partial(find_unsettled, batch="other"))
         await read_caps(counts, [CapSettings(usd=1, per="day")], now_us=START_US)
-    assert not [plan for plan in plans if reads_whole(plan, "charges")]
+    assert not [plan for plan in plans if plan.reads_whole("charges")]
     if isinstance(counts, PostgresqlWriter):
         await counts.engine.dispose()
     await counts.close()

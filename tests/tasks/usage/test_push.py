@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
 
 from tasks.core.clock import Clock
 from tasks.core.configuration.sections import UsageSettings
@@ -26,6 +25,7 @@ from tasks.usage.query import UsageQuery
 from tasks.usage.report import read_groups
 from tests.support.factories import START_US, make_job, open_batch_with
 from tests.support.forked_process import start_python
+from tests.support.query_plans import explaining
 from tests.tasks.usage.ledgers import EVERYTHING, keep, make_row, push, rows_in, write_batch
 
 
@@ -254,19 +254,11 @@ def test_first_runs_at_once_share_a_new_file(tmp_path: Path) -> None:
 
 async def test_rows_that_were_pushed_before_are_not_read_again(out: Path, tmp_path: Path) -> None:
     """Of a year's attempts a page looks only at those that the index has as pending."""
-    asked: list[tuple[str, tuple[object, ...]]] = []
     await write_batch(out, 1_200)
     async with open_ledger(out) as engine:
-        event.listen(
-            engine.sync_engine,
-            "before_cursor_execute",
-            lambda _db, _cursor, statement, values, *_rest: asked.append((statement, values)),
-        )
-        await push_usage(engine, sink_in(tmp_path), out=out, clock=Clock())
-    pages = [each for each in asked if each[0].startswith("SELECT attempts.job_id")]
-    with sqlite3.connect(out / "ledger.db") as db:
-        plans = [" ".join(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", values)) for sql, values in pages]
-    db.close()
+        with explaining(engine) as asked:
+            await push_usage(engine, sink_in(tmp_path), out=out, clock=Clock())
+    plans = [" ".join(each.steps) for each in asked if each.statement.startswith("SELECT attempts.job_id")]
     # Three pages; before and after them a list of what is pending, and one for each other kind of end.
     lists = [plan for plan in plans if "attempts_usage (state=? AND usage_pushed_at_us=?)" in plan]
     assert (len(lists), len(plans)) == (3, 6)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 from tasks.core.caps.cap import CapSettings, Payer
@@ -18,7 +18,7 @@ from tasks.core.errors import InputError
 from tasks.core.money import to_usd
 from tasks.core.safe_text import database_error_text
 from tasks.ledger.accounts.caps.book import Amount, Book, begin_exclusively
-from tasks.ledger.accounts.caps.schema import OPEN, UNKNOWN, charges
+from tasks.ledger.accounts.caps.schema import PENDING, charges
 from tasks.ledger.accounts.place import name_place
 from tasks.ledger.database.writer import LedgerWriter
 
@@ -94,14 +94,9 @@ def _read(db: Connection, caps: Sequence[CapSettings], now_us: int) -> list[CapS
     at_us = read_now_us(db, now_us)
     book = Book(db, [cap.scope for cap in caps])
     first_us = min(cap.scope.find_period(at_us).start_us for cap in caps)
-    pending = [dict(row) for row in db.execute(build_pending_query(first_us)).mappings()]
+    reserved = select(charges).where(charges.c.state.in_(PENDING) & (charges.c.at_us >= first_us))
+    pending = [dict(row) for row in db.execute(reserved).mappings()]
     return [_build_state(cap, book, at_us, pending) for cap in caps]
-
-
-def build_pending_query(first_us: int) -> Select[Any]:
-    """Build the query for what is reserved from an instant on, by the index: every paid call waits while it runs."""
-    # Not "every state but settled": that would read the millions of rows that are.
-    return select(charges).where(charges.c.state.in_((OPEN, UNKNOWN)) & (charges.c.at_us >= first_us))
 
 
 def _build_state(cap: CapSettings, book: Book, at_us: int, pending: Sequence[dict[str, Any]]) -> CapState:

@@ -14,7 +14,7 @@ from tasks.ledger.accounts.predictions import metadata
 OPEN, UNKNOWN, SETTLED = "open", "unknown", "settled"
 """States of a charge: in flight, at its most; ended at a cost that nobody knows, at its most; at its cost."""
 PENDING = (OPEN, UNKNOWN)
-"""All but those at their cost. Named, because an index finds no rows that are *not* settled."""
+"""All but those at their cost. Named one by one: for all that are *not* settled an index is no help, and millions are."""
 
 charges = Table(
     "charges",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sqlite3
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import event
 
 from tasks.core.errors import InputError
 from tasks.ledger.database.connect import open_ledger
@@ -23,6 +21,7 @@ from tasks.metadata.exports.targets import ExportFormat
 from tasks.report.review.judging import judge_ids
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import make_job, plan_jobs
+from tests.support.query_plans import explaining
 from tests.tasks.metadata.exports.conftest import copy_made, make_batch
 
 ROWS: dict[str, dict[str, Any]] = {
@@ -193,21 +192,13 @@ async def test_no_image_and_a_card_of_some_are_errors(chosen_from: Path, tmp_pat
 
 async def test_few_chosen_images_are_looked_up_and_the_batch_is_not_read_again(out: Path) -> None:
     """An export or reroll of two images of a large batch asks for these two, and has them in manifest order."""
-    asked: list[tuple[str, tuple[object, ...]]] = []
     planned = [make_job(number) for number in range(9)]
     async with open_ledger(out, create=True) as engine:
         await plan_jobs(engine, planned)
-        event.listen(
-            engine.sync_engine,
-            "before_cursor_execute",
-            lambda _db, _cursor, statement, values, *_rest: asked.append((statement, values)),
-        )
         wanted = SelectedJobs(engine, frozenset({planned[7].job_id, planned[2].job_id}))
-        found = [row["id"] async for page in wanted.read_pages() for row in page]
+        with explaining(engine) as asked:
+            found = [row["id"] async for page in wanted.read_pages() for row in page]
     assert found == ["row-2", "row-7"]
-    [(sql, values)] = [each for each in asked if each[0].startswith("SELECT jobs.")]
-    with sqlite3.connect(out / "ledger.db") as db:
-        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
-    db.close()
-    assert "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)" in plan
-    assert "SCAN jobs" not in plan
+    [plan] = [each for each in asked if each.statement.startswith("SELECT jobs.")]
+    assert "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)" in plan.steps
+    assert "SCAN jobs" not in plan.steps

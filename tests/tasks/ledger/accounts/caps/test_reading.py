@@ -1,18 +1,22 @@
+"""What caps have reserved, as it is read while every paid call of the account waits."""
+
 from __future__ import annotations
 
-from sqlalchemy import create_engine, text
-from sqlalchemy.dialects import sqlite
+from pathlib import Path
 
-from tasks.ledger.accounts.caps.reading import build_pending_query
-from tasks.ledger.accounts.predictions import SCHEMA, metadata
+from tasks.core.caps.cap import CapSettings
+from tasks.ledger.accounts.caps.reading import read_caps
+from tasks.ledger.accounts.place import build_sqlite_writer, prepare_tables
+from tests.support.factories import START_US
+from tests.support.query_plans import explaining
 
 
-def test_caps_are_read_without_what_is_settled() -> None:
+async def test_caps_are_read_without_what_is_settled(tmp_path: Path) -> None:
     """A week has millions of settled charges, and every paid call waits while they are read: the index skips them."""
-    engine = create_engine("sqlite://").execution_options(schema_translate_map={SCHEMA: None})
-    metadata.create_all(engine)
-    options = {"literal_binds": True, "render_postcompile": True}
-    query = build_pending_query(0).compile(dialect=sqlite.dialect(), compile_kwargs=options)
-    with engine.connect() as db:
-        plan = db.execute(text(f"EXPLAIN QUERY PLAN {query}".replace(f'"{SCHEMA}".', "").replace(f"{SCHEMA}.", "")))
-        assert "USING INDEX charges_state (state=? AND at_us>?)" in " ".join(str(row.detail) for row in plan)
+    counts = build_sqlite_writer(tmp_path / "accounts.db")
+    await counts.write(prepare_tables)
+    with explaining(counts.engine) as asked:
+        await read_caps(counts, [CapSettings(usd=1, per="day")], now_us=START_US)
+    await counts.close()
+    [plan] = [each for each in asked if "main.charges" in each.statement]
+    assert "USING INDEX charges_state (state=? AND at_us>?)" in " ".join(plan.steps)
